@@ -1,0 +1,188 @@
+//! A batch of sequences with its targets.
+
+use std::ops::Range;
+
+use burn::tensor::{DType, Device, Tensor, TensorCreationOptions, TensorData};
+
+use crate::error::NonFinite;
+
+/// Sequences to learn from: inputs, targets and which steps count.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    inputs: Tensor<3>,
+    targets: Tensor<3>,
+    mask: Option<Tensor<2>>,
+    lengths: Option<Vec<usize>>,
+    loss_steps: Option<f64>,
+}
+
+/// A range of time steps of a batch, time-major, without autodiff and of the network's type.
+pub(crate) struct BatchChunk {
+    /// [steps, batch, inputs]
+    pub(crate) inputs: Tensor<3>,
+    /// [steps, batch, outputs]
+    pub(crate) targets: Tensor<3>,
+    /// Weight of each step in the loss, [steps, batch, 1].
+    pub(crate) weight: Tensor<3>,
+    /// 1 within a sequence and 0 behind its end, [steps, batch, 1]; `None` where all have full length.
+    pub(crate) valid: Option<Tensor<3>>,
+}
+
+impl Batch {
+    /// Inputs [batch, time, inputs] and targets [batch, time, outputs]. For cross-entropies the
+    /// targets are probabilities (one-hot classes, or 0 and 1).
+    ///
+    /// # Panics
+    ///
+    /// If the batches or times differ, or a dimension is 0.
+    pub fn new(inputs: Tensor<3>, targets: Tensor<3>) -> Self {
+        let (of_inputs, of_targets) = (inputs.dims(), targets.dims());
+        assert_eq!(
+            of_inputs[..2],
+            of_targets[..2],
+            "inputs {of_inputs:?} and targets {of_targets:?} differ in batch or time"
+        );
+        assert!(
+            of_inputs.iter().chain(&of_targets).all(|&size| size > 0),
+            "empty batch: inputs {of_inputs:?}, targets {of_targets:?}"
+        );
+        Self { inputs, targets, mask: None, lengths: None, loss_steps: None }
+    }
+
+    /// Weighs each step's loss by `mask` [batch, time], usually 0 or 1.
+    ///
+    /// # Panics
+    ///
+    /// If the shape is not that of the batch.
+    pub fn with_mask(mut self, mask: Tensor<2>) -> Self {
+        let expected = [self.size(), self.steps()];
+        assert_eq!(mask.dims(), expected, "mask {:?} of a batch of [batch, time] {expected:?}", mask.dims());
+        self.mask = Some(mask);
+        self
+    }
+
+    /// Sequences of unequal lengths, padded at their end: steps from `lengths[b]` on count neither in
+    /// the loss nor in firing rates.
+    ///
+    /// # Panics
+    ///
+    /// If there is not one length for each sequence, or one exceeds the number of steps.
+    pub fn with_lengths(mut self, lengths: Vec<usize>) -> Self {
+        assert_eq!(lengths.len(), self.size(), "{} lengths for a batch of {}", lengths.len(), self.size());
+        let longest = lengths.iter().max().copied().unwrap_or(0);
+        assert!(longest <= self.steps(), "length {longest} of a batch of {} steps", self.steps());
+        self.lengths = Some(lengths);
+        self
+    }
+
+    /// Says by how many steps a mean loss is divided, instead of by those that count in this batch.
+    pub fn with_loss_steps(mut self, steps: f64) -> Self {
+        self.loss_steps = Some(steps);
+        self
+    }
+
+    /// Number of sequences.
+    pub fn size(&self) -> usize {
+        self.inputs.dims()[0]
+    }
+
+    /// Number of time steps.
+    pub fn steps(&self) -> usize {
+        self.inputs.dims()[1]
+    }
+
+    /// Inputs, [batch, time, inputs].
+    pub fn inputs(&self) -> &Tensor<3> {
+        &self.inputs
+    }
+
+    /// Targets, [batch, time, outputs].
+    pub fn targets(&self) -> &Tensor<3> {
+        &self.targets
+    }
+
+    /// The lengths of the sequences.
+    pub fn lengths(&self) -> Vec<usize> {
+        self.lengths.clone().unwrap_or_else(|| vec![self.steps(); self.size()])
+    }
+
+    /// A part of the sequences, to stream them in pieces. It remembers the number of steps by which
+    /// the whole batch's mean loss is divided.
+    pub fn piece(&self, time: Range<usize>) -> Self {
+        let within = |length: usize| length.clamp(time.start, time.end) - time.start;
+        Self {
+            inputs: self.inputs.clone().slice_dim(1, time.clone()),
+            targets: self.targets.clone().slice_dim(1, time.clone()),
+            mask: self.mask.clone().map(|mask| mask.slice_dim(1, time.clone())),
+            lengths: self
+                .lengths
+                .as_ref()
+                .map(|lengths| lengths.iter().map(|&length| within(length)).collect()),
+            loss_steps: Some(self.loss_steps()),
+        }
+    }
+
+    /// The batch on another device.
+    pub fn to_device(self, device: &Device) -> Self {
+        Self {
+            inputs: self.inputs.to_device(device),
+            targets: self.targets.to_device(device),
+            mask: self.mask.map(|mask| mask.to_device(device)),
+            ..self
+        }
+    }
+
+    /// Weight of each step in a summed loss, [batch, time]: the mask, and 0 behind a sequence's end.
+    pub fn weights(&self) -> Tensor<2> {
+        match (self.mask.clone(), self.valid()) {
+            (Some(mask), Some(valid)) => mask * valid,
+            (Some(weights), None) | (None, Some(weights)) => weights,
+            (None, None) => Tensor::ones([self.size(), self.steps()], self.options()),
+        }
+    }
+
+    /// By how many steps a mean loss is divided: the sum of all weights, over batch and time.
+    pub fn loss_steps(&self) -> f64 {
+        self.loss_steps.unwrap_or_else(|| self.weights().sum().into_scalar::<f64>())
+    }
+
+    /// Checks inputs, targets and mask for NaN and infinity.
+    pub fn check_finite(&self) -> Result<(), NonFinite> {
+        check_finite("inputs", &self.inputs)?;
+        check_finite("targets", &self.targets)?;
+        self.mask.as_ref().map_or(Ok(()), |mask| check_finite("mask", mask))
+    }
+
+    /// 1 within a sequence, 0 behind its end, [batch, time].
+    fn valid(&self) -> Option<Tensor<2>> {
+        let lengths = self.lengths.as_ref()?;
+        let steps = self.steps();
+        let values = lengths.iter().flat_map(|&length| (0..steps).map(move |step| f64::from(step < length)));
+        let data = TensorData::new(values.collect::<Vec<_>>(), [self.size(), steps]);
+        Some(Tensor::from_data(data, self.options()))
+    }
+
+    fn options(&self) -> TensorCreationOptions {
+        (&self.inputs.device(), self.inputs.dtype()).into()
+    }
+
+    /// The steps of `time`, with weights divided by `loss_steps`.
+    pub(crate) fn chunk(&self, time: Range<usize>, loss_steps: f64, dtype: DType) -> BatchChunk {
+        let piece = |tensor: Tensor<3>| {
+            let piece = tensor.without_autodiff().slice_dim(1, time.clone());
+            piece.swap_dims(0, 1).cast(dtype)
+        };
+        BatchChunk {
+            inputs: piece(self.inputs.clone()),
+            targets: piece(self.targets.clone()),
+            weight: piece(self.weights().unsqueeze_dim(2)).mul_scalar(1.0 / loss_steps),
+            valid: self.valid().map(|valid| piece(valid.unsqueeze_dim(2))),
+        }
+    }
+}
+
+/// `Ok` where all values are finite.
+pub(crate) fn check_finite<const D: usize>(what: &str, tensor: &Tensor<D>) -> Result<(), NonFinite> {
+    let finite = tensor.clone().is_finite().all().into_scalar::<bool>();
+    finite.then_some(()).ok_or_else(|| NonFinite { what: what.into() })
+}

@@ -1,0 +1,81 @@
+//! Cells: the dynamics of one population of neurons, and their neuron-local linearisation.
+//!
+//! A cell maps the hidden values of a neuron at step t−1, its synaptic currents at step t and its
+//! own output at step t−1 to the hidden values and the output at step t:
+//!
+//! `(h^{t−1}, I^t, z^{t−1}) → (h^t, z^t)`.
+//!
+//! The map is local to a neuron and to a batch element; synapses, and with them everything that
+//! connects neurons, belong to the [`RecurrentLayer`](crate::network::RecurrentLayer). The
+//! derivatives of this map are all that e-prop needs to know of a cell (Bellec et al. 2019,
+//! arXiv:1901.09049, section "Eligibility traces"), see [`Linearization`].
+//!
+//! A new cell is a module with a [`step`](Cell::step); the default
+//! [`linearize`](Cell::linearize) differentiates it. A closed form is faster, and
+//! [`check_cell`] holds it against autodiff.
+
+mod alif;
+mod check;
+mod firing;
+mod lif;
+mod linearization;
+mod lstm;
+mod state;
+
+pub use alif::{Alif, AlifConfig};
+pub use check::{LinearizationError, check_cell};
+pub use firing::InputNormalization;
+pub use lif::{Lif, LifConfig};
+pub use linearization::{Linearization, linearize_by_autodiff};
+pub use lstm::{Lstm, LstmConfig};
+pub use state::{CellState, Transition};
+
+use burn::module::{Module, ModuleDisplay};
+use burn::tensor::{Tensor, TensorCreationOptions};
+
+/// A population of neurons.
+///
+/// The constants say how much state a neuron has; [`step`](Self::step) is its dynamics. The step
+/// must treat neurons and batch elements (rows) independently of each other.
+pub trait Cell: Module + ModuleDisplay {
+    /// G, the number of synaptic currents of a neuron: 1, or the number of gates.
+    const CURRENTS: usize;
+    /// d, the number of hidden values of a neuron through which gradients flow.
+    const HIDDEN: usize;
+    /// Number of values carried from step to step without gradient.
+    const CARRIED: usize = 0;
+    /// Whether a neuron may project onto itself. Where not, the diagonal of the recurrent weights
+    /// is held at 0.
+    const AUTAPSES: bool;
+
+    /// Number of neurons N.
+    fn neurons(&self) -> usize;
+
+    /// Initial values of the bias of each current, [currents · neurons] with the neurons of one
+    /// current together; `None` for a cell without bias.
+    fn initial_bias(&self) -> Option<Vec<f64>> {
+        None
+    }
+
+    /// The state before the first step: zeros, unless a cell says otherwise.
+    fn initial_state(&self, batch: usize, options: &TensorCreationOptions) -> CellState {
+        CellState::zeros([batch, self.neurons()], Self::HIDDEN, Self::CARRIED, options)
+    }
+
+    /// One step: from the state at t−1 and the currents at t, each [batch, neurons], to the state
+    /// at t.
+    ///
+    /// `state.output` is z^{t−1}, for the reset and the like. No eligibility trace runs through
+    /// it: what it contributes belongs to the learning signal.
+    fn step(&self, state: &CellState, currents: &[Tensor<2>]) -> CellState;
+
+    /// The derivatives of the steps in `transition`, whose rows are independent of each other.
+    fn linearize(&self, transition: &Transition) -> Linearization {
+        linearize_by_autodiff(self, transition)
+    }
+
+    /// Named quantities to record at the steps in `transition`, each [rows, neurons].
+    fn monitors(&self, _transition: &Transition) -> Vec<(&'static str, Tensor<2>)> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,65 @@
+//! The state of a population, and what the engine remembers of a step.
+
+use burn::tensor::{Tensor, TensorCreationOptions};
+
+/// State of a population after a step. Each tensor is [batch, neurons].
+#[derive(Debug, Clone)]
+pub struct CellState {
+    /// h, the hidden values through which gradients flow, in the order that the cell documents.
+    pub hidden: Vec<Tensor<2>>,
+    /// Values carried on without gradient, such as a refractory counter.
+    pub carried: Vec<Tensor<2>>,
+    /// z, the output: spikes (0 or 1), or an LSTM's hidden output.
+    pub output: Tensor<2>,
+}
+
+impl CellState {
+    /// A state of zeros for [batch, neurons].
+    pub fn zeros(shape: [usize; 2], hidden: usize, carried: usize, options: &TensorCreationOptions) -> Self {
+        let zeros = Tensor::<2>::zeros(shape, options.clone());
+        Self { hidden: vec![zeros.clone(); hidden], carried: vec![zeros.clone(); carried], output: zeros }
+    }
+
+    /// The state with `function` applied to each of its tensors.
+    pub fn map(&self, function: impl Fn(&Tensor<2>) -> Tensor<2>) -> Self {
+        Self {
+            hidden: self.hidden.iter().map(&function).collect(),
+            carried: self.carried.iter().map(&function).collect(),
+            output: function(&self.output),
+        }
+    }
+
+    /// The state without autodiff: a constant wherever it is used.
+    pub fn detach(&self) -> Self {
+        self.map(|tensor| tensor.clone().without_autodiff())
+    }
+
+    /// States one below the other: row t·B + b is row b of the state t.
+    pub(crate) fn stack(states: &[CellState]) -> Self {
+        let stack =
+            |part: &dyn Fn(&CellState) -> Tensor<2>| Tensor::cat(states.iter().map(part).collect(), 0);
+        let first = &states[0];
+        Self {
+            hidden: (0..first.hidden.len())
+                .map(|index| stack(&|state| state.hidden[index].clone()))
+                .collect(),
+            carried: (0..first.carried.len())
+                .map(|index| stack(&|state| state.carried[index].clone()))
+                .collect(),
+            output: stack(&|state| state.output.clone()),
+        }
+    }
+}
+
+/// Steps of a population, as independent rows: what came in and what came out.
+///
+/// A chunk of K steps of B batch elements has K·B rows; row t·B + b is step t of element b.
+#[derive(Debug, Clone)]
+pub struct Transition {
+    /// The states before the steps.
+    pub before: CellState,
+    /// The currents, each [rows, neurons].
+    pub currents: Vec<Tensor<2>>,
+    /// The states after the steps.
+    pub after: CellState,
+}

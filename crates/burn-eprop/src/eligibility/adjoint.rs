@@ -1,0 +1,177 @@
+//! The backward recursion in neuron space.
+
+use burn::tensor::Tensor;
+
+use crate::cell::Linearization;
+
+/// What the recursion starts from, and what drives it.
+pub(super) enum Seed {
+    /// L, [steps, batch, post]: Σ_t L ē.
+    Signal(Tensor<3>),
+    /// 1 at every valid step ([steps, batch, 1]), not filtered by κ: Σ_t e.
+    Unfiltered(Option<Tensor<3>>),
+    /// ē at the chunk's end.
+    Filtered,
+    /// A component of ε at the chunk's end.
+    Vector(usize),
+}
+
+/// The result of a recursion: the coefficients of everything that its seed asked for.
+pub(super) struct Pass {
+    /// w, by current: the coefficients of pre at each step, each [steps · batch, post].
+    pub(super) weights: Vec<Option<Tensor<2>>>,
+    /// The coefficients of ε at the chunk's start, by component, each [batch, post].
+    pub(super) lambda: Vec<Option<Tensor<2>>>,
+    /// The coefficient of ē at the chunk's start, [batch, post].
+    pub(super) m: Option<Tensor<2>>,
+    zeros: Tensor<2>,
+}
+
+impl Pass {
+    pub(super) fn currents(&self) -> usize {
+        self.weights.len()
+    }
+
+    pub(super) fn post(&self) -> usize {
+        self.zeros.dims()[1]
+    }
+
+    /// w of all currents, [steps · batch, currents · post].
+    pub(super) fn all_weights(&self) -> Tensor<2> {
+        if let [Some(weights)] = self.weights.as_slice() {
+            return weights.clone();
+        }
+        let weights = self.weights.iter();
+        Tensor::cat(weights.map(|weights| weights.clone().unwrap_or_else(|| self.zeros.clone())).collect(), 1)
+    }
+}
+
+/// A chunk's coefficients, cut into steps once for all recursions through it.
+pub(super) struct Adjoint<'a> {
+    linearization: &'a Linearization,
+    steps: Vec<Linearization>,
+    kappa: f64,
+    batch: usize,
+    zeros: Tensor<2>,
+}
+
+impl<'a> Adjoint<'a> {
+    /// # Panics
+    ///
+    /// If the linearisation does not have steps · batch rows of `post` neurons.
+    pub(super) fn new(
+        linearization: &'a Linearization,
+        kappa: f64,
+        [steps, batch, post]: [usize; 3],
+    ) -> Self {
+        let some = linearization.d.iter().flatten().next();
+        let some = some.or_else(|| linearization.b.iter().flatten().flatten().next());
+        let some = some.expect("a current must reach the output or a hidden value");
+        assert_eq!(
+            some.dims(),
+            [steps * batch, post],
+            "linearization {:?} of a chunk of [steps, batch, post] {:?}",
+            some.dims(),
+            [steps, batch, post],
+        );
+        Self {
+            linearization,
+            steps: (0..steps).map(|step| linearization.rows(step * batch, batch)).collect(),
+            kappa,
+            batch,
+            zeros: some.zeros_like(),
+        }
+    }
+
+    pub(super) fn linearization(&self) -> &'a Linearization {
+        self.linearization
+    }
+
+    /// Runs the recursion from the chunk's last step to its first.
+    pub(super) fn run(&self, seed: Seed) -> Pass {
+        let unit = || Some(self.zeros.clone().narrow(0, 0, self.batch).ones_like());
+        let mut lambda = vec![None; self.linearization.components()];
+        let mut filtered = None; // κ m^{t+1}
+        match seed {
+            Seed::Filtered => filtered = unit(),
+            Seed::Vector(component) => lambda[component] = unit(),
+            Seed::Signal(_) | Seed::Unfiltered(_) => {}
+        }
+        let mut weights = vec![Vec::with_capacity(self.steps.len()); self.linearization.currents()];
+        for (index, step) in self.steps.iter().enumerate().rev() {
+            let (signal, unfiltered) = match &seed {
+                Seed::Signal(signal) => (Some(at_step(signal, index)), None),
+                Seed::Unfiltered(None) => (None, unit()),
+                Seed::Unfiltered(Some(valid)) => (None, Some(at_step(valid, index))),
+                Seed::Filtered | Seed::Vector(_) => (None, None),
+            };
+            let m = add(signal, filtered.take());
+            let mu = add(m.clone(), unfiltered);
+            for (current, weights) in weights.iter_mut().enumerate() {
+                let through_output = multiply(&step.d[current], &mu);
+                let through_hidden =
+                    step.b.iter().zip(&lambda).map(|(b, lambda)| multiply(&b[current], lambda));
+                weights.push(through_hidden.fold(through_output, add));
+            }
+            lambda = (0..lambda.len())
+                .map(|column| {
+                    let through_output = multiply(&step.c[column], &mu);
+                    let through_hidden =
+                        step.a.iter().zip(&lambda).map(|(a, lambda)| multiply(&a[column], lambda));
+                    through_hidden.fold(through_output, add)
+                })
+                .collect();
+            filtered = m.filter(|_| self.kappa != 0.0).map(|m| m.mul_scalar(self.kappa));
+        }
+        Pass {
+            weights: weights.into_iter().map(|steps| self.stack(steps)).collect(),
+            lambda,
+            m: filtered,
+            zeros: self.zeros.clone(),
+        }
+    }
+
+    /// Weights from the last step to the first, as rows.
+    fn stack(&self, mut weights: Vec<Option<Tensor<2>>>) -> Option<Tensor<2>> {
+        if weights.iter().all(Option::is_none) {
+            return None;
+        }
+        weights.reverse();
+        let zeros = || self.zeros.clone().narrow(0, 0, self.batch);
+        Some(Tensor::cat(weights.into_iter().map(|step| step.unwrap_or_else(zeros)).collect(), 0))
+    }
+}
+
+impl Linearization {
+    /// A range of rows.
+    fn rows(&self, start: usize, length: usize) -> Self {
+        let rows = |coefficient: &Option<Tensor<2>>| {
+            coefficient.as_ref().map(|coefficient| coefficient.clone().narrow(0, start, length))
+        };
+        let matrix = |matrix: &[Vec<Option<Tensor<2>>>]| {
+            matrix.iter().map(|row| row.iter().map(rows).collect()).collect()
+        };
+        Self {
+            pre_decay: self.pre_decay,
+            a: matrix(&self.a),
+            b: matrix(&self.b),
+            c: self.c.iter().map(rows).collect(),
+            d: self.d.iter().map(rows).collect(),
+        }
+    }
+}
+
+fn at_step(tensor: &Tensor<3>, step: usize) -> Tensor<2> {
+    tensor.clone().narrow(0, step, 1).squeeze_dim(0)
+}
+
+fn add(left: Option<Tensor<2>>, right: Option<Tensor<2>>) -> Option<Tensor<2>> {
+    match (left, right) {
+        (Some(left), Some(right)) => Some(left + right),
+        (left, right) => left.or(right),
+    }
+}
+
+fn multiply(left: &Option<Tensor<2>>, right: &Option<Tensor<2>>) -> Option<Tensor<2>> {
+    Some(left.clone()? * right.clone()?)
+}

@@ -1,0 +1,249 @@
+//! The eligibility engine: forward traces at the speed of matrix products.
+//!
+//! A synapse i → j has an eligibility vector ε, a trace e and the readout's low-pass of it, ē:
+//!
+//! $$ \epsilon^t = A^t\epsilon^{t-1} + B^t pre_i^t, \quad e^t = C^t\cdot\epsilon^{t-1} + D^t pre_i^t,
+//!    \quad \bar e^t = \kappa \bar e^{t-1} + e^t $$
+//!
+//! with the coefficients of a [`Linearization`], one per neuron j. e-prop's gradient is
+//! $\sum_t L_j^t \bar e_{ji}^t$ (Bellec et al. 2019, arXiv:1901.09049, eqs. 1, 4 and 5). Stepping
+//! [batch, post, pre] tensors through time is bound by memory traffic, so [`EligibilityTraces`]
+//! advances by a chunk of K steps at once:
+//!
+//! - the chunk's part of the gradient is $\sum_t w^t \otimes pre^t$, one matrix product, with w from
+//!   a recursion in *neuron* space that runs backwards through the chunk (the adjoint of the equations above):
+//!   $$ m^t = L^t + \kappa m^{t+1}, \quad w^t = D^t m^t + B^t\cdot\lambda^t, \quad
+//!      \lambda^{t-1} = (A^t)^\top\lambda^t + C^t m^t; $$
+//! - the traces carried into the chunk contribute $\sum_b \lambda^{start}\epsilon^{start} + \kappa m^1 \bar e^{start}$;
+//! - the traces at the chunk's end are the same recursion with L = 0 and a unit seed for each of them.
+//!
+//! The result equals the step-by-step traces for every K up to rounding. Memory is
+//! O(K·batch·neurons + batch·post·pre), whatever the length of the sequence. K = 1 is fully
+//! online; a chunk as long as the sequence holds no trace at all.
+
+mod adjoint;
+mod stepwise;
+
+pub use stepwise::stepwise_traces;
+
+use burn::tensor::Tensor;
+
+use crate::cell::Linearization;
+use adjoint::{Adjoint, Seed};
+
+/// Traces of all synapses onto one population, carried from chunk to chunk.
+///
+/// Presynaptic values are [pre], whatever they are: inputs, the population's own outputs, 1 for a bias.
+#[derive(Debug, Clone)]
+pub struct EligibilityTraces {
+    kappa: f64,
+    /// The presynaptic values filtered by the cell's `pre_decay`, [batch, pre].
+    filtered_pre: Option<Tensor<2>>,
+    /// ε, by component and current, each [batch, post, pre].
+    vectors: Vec<Vec<Option<Tensor<3>>>>,
+    /// ē, by current, each [batch, post, pre].
+    filtered: Vec<Option<Tensor<3>>>,
+    summed: SummedTraces,
+}
+
+/// Σ_t e of the unfiltered traces, as rate regularisation needs it.
+#[derive(Debug, Clone)]
+pub enum SummedTraces {
+    /// Not needed.
+    Off,
+    /// Summed over the batch: [pre, currents · post], `None` before the first chunk.
+    OverBatch(Option<Tensor<2>>),
+    /// For each trial: by current, each [batch, post, pre].
+    PerTrial(Vec<Option<Tensor<3>>>),
+}
+
+/// A chunk of K steps of a population, as the engine sees it.
+#[derive(Debug, Clone)]
+pub struct Chunk<'a> {
+    /// The coefficients, K·batch rows.
+    pub linearization: &'a Linearization,
+    /// Presynaptic values, [steps, batch, pre].
+    pub pre: Tensor<3>,
+    /// L, the learning signal of each neuron (times the readout's factor), [steps, batch, post].
+    pub signal: Tensor<3>,
+    /// Which steps count in [`SummedTraces`], [steps, batch, 1] of 0 and 1; `None` for all.
+    pub valid: Option<Tensor<3>>,
+}
+
+impl EligibilityTraces {
+    /// Traces before the first step. `kappa` is the readout's decay κ in a step, 0 for none.
+    pub fn new(kappa: f64, summed: SummedTraces) -> Self {
+        Self { kappa, filtered_pre: None, vectors: Vec::new(), filtered: Vec::new(), summed }
+    }
+
+    /// Σ_t e up to here.
+    pub fn summed(&self) -> &SummedTraces {
+        &self.summed
+    }
+
+    /// ē of a current (e where κ = 0 makes them the same only at the step itself, so `None` then),
+    /// [batch, post, pre], as of the end of the last chunk that was advanced with `keep`.
+    pub fn filtered(&self, current: usize) -> Option<&Tensor<3>> {
+        self.filtered.get(current)?.as_ref()
+    }
+
+    /// ε, component `hidden`, of a current, [batch, post, pre], as of the end of the last chunk
+    /// that was advanced with `keep`.
+    pub fn vector(&self, hidden: usize, current: usize) -> Option<&Tensor<3>> {
+        self.vectors.get(hidden)?.get(current)?.as_ref()
+    }
+
+    /// Advances the traces by a chunk and returns its gradient Σ_t L ē, [pre, currents · post].
+    ///
+    /// With `keep` false the traces at the chunk's end are not computed: for the last chunk of a
+    /// sequence.
+    ///
+    /// # Panics
+    ///
+    /// If the rows of the linearisation are not steps · batch of `pre` and `signal`.
+    pub fn advance(&mut self, chunk: Chunk, keep: bool) -> Tensor<2> {
+        let [steps, batch, post] = chunk.signal.dims();
+        let [pre_steps, pre_batch, _] = chunk.pre.dims();
+        assert_eq!(
+            [steps, batch],
+            [pre_steps, pre_batch],
+            "signal {:?} and presynaptic values {:?} of a chunk differ in steps or batch",
+            chunk.signal.dims(),
+            chunk.pre.dims(),
+        );
+        let adjoint = Adjoint::new(chunk.linearization, self.kappa, [steps, batch, post]);
+        let pre = self.filter_pre(chunk.linearization, chunk.pre, keep);
+
+        let gradient = adjoint.run(Seed::Signal(chunk.signal));
+        let total = self.sum_over_batch(&gradient, &pre);
+        self.accumulate(&adjoint, &pre, chunk.valid);
+        if keep {
+            self.carry(&adjoint, &pre);
+        }
+        total
+    }
+
+    /// pre̅^t = α pre̅^{t−1} + pre^t where the linearisation asks for it.
+    fn filter_pre(&mut self, linearization: &Linearization, pre: Tensor<3>, keep: bool) -> Tensor<3> {
+        let Some(decay) = linearization.pre_decay else {
+            return pre;
+        };
+        let mut last = self.filtered_pre.take();
+        let filtered: Vec<_> = pre
+            .iter_dim(0)
+            .map(|at_step| {
+                let at_step = at_step.squeeze_dim::<2>(0);
+                let filtered = match last.take() {
+                    Some(last) => last.mul_scalar(decay) + at_step,
+                    None => at_step,
+                };
+                last = Some(filtered.clone());
+                filtered
+            })
+            .collect();
+        self.filtered_pre = last.filter(|_| keep);
+        Tensor::stack(filtered, 0)
+    }
+
+    /// Σ_t Σ_b w ⊗ pre of a pass and what the carried traces add to it, [pre, currents · post].
+    fn sum_over_batch(&self, pass: &adjoint::Pass, pre: &Tensor<3>) -> Tensor<2> {
+        let [steps, batch, pre_size] = pre.dims();
+        let rows = pre.clone().reshape([steps * batch, pre_size]);
+        let inside = rows.transpose().matmul(pass.all_weights());
+        let carried: Vec<_> = (0..pass.currents())
+            .map(|current| {
+                let traces = self.carried(pass, current)?;
+                Some(traces.sum_dim(0).squeeze_dim::<2>(0).transpose())
+            })
+            .collect();
+        if carried.iter().all(Option::is_none) {
+            return inside;
+        }
+        let zeros = || Tensor::zeros([pre_size, pass.post()], (&inside.device(), inside.dtype()));
+        let carried = carried.into_iter().map(|part| part.unwrap_or_else(zeros)).collect();
+        inside + Tensor::cat(carried, 1)
+    }
+
+    /// What the carried traces of a current add to a pass, each [batch, post, pre].
+    fn carried(&self, pass: &adjoint::Pass, current: usize) -> Option<Tensor<3>> {
+        let vectors = pass.lambda.iter().enumerate().map(|(hidden, factor)| {
+            let vector = self.vector(hidden, current)?;
+            Some(scale_rows(vector, factor.as_ref()?))
+        });
+        let filtered = pass.m.as_ref().and_then(|factor| {
+            let filtered = self.filtered(current)?;
+            Some(scale_rows(filtered, factor))
+        });
+        vectors.chain([filtered]).flatten().reduce(|sum, part| sum + part)
+    }
+
+    /// Σ_t w ⊗ pre of a current for each batch element, and what the carried traces add,
+    /// [batch, post, pre].
+    fn per_trial(&self, pass: &adjoint::Pass, current: usize, pre: &Tensor<3>) -> Option<Tensor<3>> {
+        let [steps, batch, _] = pre.dims();
+        let inside = pass.weights[current].as_ref().map(|weights| {
+            let weights = weights.clone().reshape([steps, batch, pass.post()]);
+            weights.permute([1, 2, 0]).matmul(pre.clone().swap_dims(0, 1))
+        });
+        let carried = self.carried(pass, current);
+        [inside, carried].into_iter().flatten().reduce(|sum, part| sum + part)
+    }
+
+    /// Adds the chunk's Σ_t e: the recursion with a signal of 1 that κ does not filter.
+    fn accumulate(&mut self, adjoint: &Adjoint, pre: &Tensor<3>, valid: Option<Tensor<3>>) {
+        if matches!(self.summed, SummedTraces::Off) {
+            return;
+        }
+        let pass = adjoint.run(Seed::Unfiltered(valid));
+        let add = |sum: Option<Tensor<3>>, part: Option<Tensor<3>>| match (sum, part) {
+            (Some(sum), Some(part)) => Some(sum + part),
+            (sum, part) => sum.or(part),
+        };
+        self.summed = match std::mem::replace(&mut self.summed, SummedTraces::Off) {
+            SummedTraces::Off => SummedTraces::Off,
+            SummedTraces::OverBatch(sum) => {
+                let part = self.sum_over_batch(&pass, pre);
+                SummedTraces::OverBatch(Some(match sum {
+                    Some(sum) => sum + part,
+                    None => part,
+                }))
+            }
+            SummedTraces::PerTrial(mut sums) => {
+                sums.resize(pass.currents(), None);
+                let parts = (0..pass.currents()).map(|current| self.per_trial(&pass, current, pre));
+                SummedTraces::PerTrial(
+                    sums.into_iter().zip(parts).map(|(sum, part)| add(sum, part)).collect(),
+                )
+            }
+        };
+    }
+
+    /// The traces at the chunk's end.
+    fn carry(&mut self, adjoint: &Adjoint, pre: &Tensor<3>) {
+        let linearization = adjoint.linearization();
+        let currents = linearization.currents();
+        let vectors = (0..linearization.components())
+            .map(|hidden| {
+                let pass = adjoint.run(Seed::Vector(hidden));
+                (0..currents)
+                    .map(|current| match linearization.reaches(hidden, current) {
+                        true => self.per_trial(&pass, current, pre),
+                        false => None,
+                    })
+                    .collect()
+            })
+            .collect();
+        let mut filtered = Vec::new();
+        if self.kappa != 0.0 {
+            let pass = adjoint.run(Seed::Filtered);
+            filtered.extend((0..currents).map(|current| self.per_trial(&pass, current, pre)));
+        }
+        self.vectors = vectors;
+        self.filtered = filtered;
+    }
+}
+
+/// `traces` [batch, post, pre] times `factor` [batch, post].
+fn scale_rows(traces: &Tensor<3>, factor: &Tensor<2>) -> Tensor<3> {
+    traces.clone() * factor.clone().unsqueeze_dim(2)
+}

@@ -1,0 +1,42 @@
+//! Errors of configuration and of data.
+
+/// A configured value lies outside its range.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("`{field}` is {value}, but must be {range}")]
+pub struct ConfigError {
+    /// The field's name.
+    pub field: &'static str,
+    /// The value that was given.
+    pub value: String,
+    /// What the field admits.
+    pub range: &'static str,
+}
+
+impl ConfigError {
+    /// `Ok` where `valid` holds, else an error that names field, value and range.
+    pub(crate) fn check(
+        valid: bool,
+        field: &'static str,
+        value: impl ToString,
+        range: &'static str,
+    ) -> Result<(), Self> {
+        if valid {
+            return Ok(());
+        }
+        Err(Self { field, value: value.to_string(), range })
+    }
+
+    /// As [`check`](Self::check), for a number that must be finite and positive.
+    pub(crate) fn check_positive(field: &'static str, value: f64) -> Result<(), Self> {
+        let valid = value.is_finite() && value > 0.0;
+        Self::check(valid, field, value, "finite and greater than 0")
+    }
+}
+
+/// A value that should be finite is NaN or infinite.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} holds NaN or infinity")]
+pub struct NonFinite {
+    /// What holds the value: `inputs`, `targets`, `loss`, or the gradient of a named parameter.
+    pub what: String,
+}

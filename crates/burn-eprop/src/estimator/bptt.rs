@@ -1,0 +1,114 @@
+//! Back-propagation through time by Burn's autodiff: the exact baseline.
+
+use burn::module::Module;
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+
+use super::rate::SpikeCounter;
+use super::{Estimate, GradientEstimator, check_batch, loss_divisor};
+use crate::batch::{Batch, BatchChunk};
+use crate::cell::Cell;
+use crate::loss::Objective;
+use crate::network::{GradientPaths, Network, NetworkState, RunOptions};
+
+/// The gradient of the whole sequence, exact for the cells' own steps (with the pseudo-derivative in place of
+/// a spike's derivative). Memory grows with the length of the sequence.
+#[derive(Debug, Clone, Copy)]
+pub struct Bptt {
+    objective: Objective,
+    paths: GradientPaths,
+    outputs: bool,
+}
+
+impl Bptt {
+    /// BPTT along all paths.
+    pub fn new(objective: Objective) -> Self {
+        Self { objective, paths: GradientPaths::ALL, outputs: false }
+    }
+
+    /// Follows the given paths only. Without the reset's path this is the variant that leaves the
+    /// reset out of the graph; with [`GradientPaths::LOCAL`] it is symmetric e-prop computed by autodiff.
+    pub fn with_paths(self, paths: GradientPaths) -> Self {
+        Self { paths, ..self }
+    }
+
+    /// Whether estimates hold the outputs of all steps.
+    pub fn with_outputs(self, outputs: bool) -> Self {
+        Self { outputs, ..self }
+    }
+}
+
+impl<C: Cell> GradientEstimator<C> for Bptt {
+    fn estimate(&mut self, network: &Network<C>, batch: &Batch) -> Estimate {
+        check_batch(network, batch);
+        let network = with_autodiff(network);
+        let divisor = loss_divisor(&self.objective, batch);
+        let chunk = batch.chunk(0..batch.steps(), divisor, network.readout.weight.dtype());
+        let window = run_window(&network, network.initial_state(batch.size()), &chunk, self.paths);
+        let loss = window.loss(&self.objective, &chunk);
+
+        let mut spikes = SpikeCounter::new(network.layers.len(), batch.size());
+        spikes.add_steps(batch);
+        for (index, outputs) in window.layers.iter().enumerate() {
+            spikes.add_spikes(index, outputs, chunk.valid.as_ref());
+        }
+        let rate_loss = self.objective.rate.map(|rate| spikes.loss(&rate));
+        let total = match rate_loss.clone() {
+            Some(rate_loss) => loss.clone() + rate_loss,
+            None => loss.clone(),
+        };
+        Estimate {
+            loss: loss.into_scalar::<f64>(),
+            rate_loss: rate_loss.map_or(0.0, |loss| loss.into_scalar::<f64>()),
+            outputs: self.outputs.then(|| window.outputs.without_autodiff().swap_dims(0, 1)),
+            firing_rates: spikes.firing_rates().into_iter().map(Tensor::without_autodiff).collect(),
+            gradients: GradientsParams::from_grads(total.backward(), &network),
+        }
+    }
+}
+
+/// A forward run through some steps in the autodiff graph.
+pub(super) struct Window {
+    /// z of each layer, [steps, batch, neurons].
+    pub(super) layers: Vec<Tensor<3>>,
+    /// y, [steps, batch, outputs].
+    pub(super) outputs: Tensor<3>,
+    /// The state after the last step.
+    pub(super) state: NetworkState,
+}
+
+impl Window {
+    pub(super) fn loss(&self, objective: &Objective, chunk: &BatchChunk) -> Tensor<1> {
+        let (targets, weight) = (chunk.targets.clone(), chunk.weight.clone());
+        objective.loss.value(self.outputs.clone(), targets, weight)
+    }
+}
+
+/// The network on the autodiff device.
+pub(super) fn with_autodiff<C: Cell>(network: &Network<C>) -> Network<C> {
+    match network.readout.weight.val().is_autodiff() {
+        true => network.clone(),
+        false => network.clone().train(),
+    }
+}
+
+/// Runs a network through a chunk of a batch, in its autodiff graph where it has one.
+pub(super) fn run_window<C: Cell>(
+    network: &Network<C>,
+    mut state: NetworkState,
+    chunk: &BatchChunk,
+    paths: GradientPaths,
+) -> Window {
+    let options = RunOptions { paths, record: false };
+    let mut below = chunk.inputs.clone();
+    let mut layers = Vec::with_capacity(network.layers.len());
+    for (layer, state) in network.layers.iter().zip(&mut state.layers) {
+        let run = layer.run(state.clone(), below, options);
+        *state = run.state;
+        layers.push(run.outputs.clone());
+        below = if paths.between_layers { run.outputs } else { run.outputs.detach() };
+    }
+    let (outputs, last) = network.readout.forward(Tensor::cat(layers.clone(), 2), state.output);
+    state.output = last;
+    Window { layers, outputs, state }
+}

@@ -1,0 +1,407 @@
+//! e-prop 1: eligibility traces, run forward, times a learning signal.
+
+use std::ops::Range;
+
+use burn::module::Module;
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+
+use super::rate::SpikeCounter;
+use super::{Estimate, GradientEstimator, OnlineEstimator, check_batch, loss_divisor};
+use crate::batch::{Batch, BatchChunk};
+use crate::cell::{Cell, Linearization, Transition};
+use crate::eligibility::{Chunk, EligibilityTraces, SummedTraces};
+use crate::loss::{Objective, RateAveraging};
+use crate::network::{GradientPaths, Network, NetworkState, RecurrentLayer, RunOptions, without_autapses};
+use crate::readout::ReadoutTraces;
+use crate::signal::{LearningSignal, SignalContext, register_feedback};
+
+/// Steps that are simulated before the traces are touched, unless said otherwise.
+const DEFAULT_CHUNK: usize = 50;
+
+/// e-prop 1 (Bellec et al. 2019, arXiv:1901.09049): dE/dW_ji ≈ Σ_t L_j^t ē_ji^t.
+///
+/// Everything runs on the device without autodiff, so that memory does not grow with the length of the
+/// sequence. The gradients of the readout are exact.
+#[derive(Debug)]
+pub struct Eprop {
+    objective: Objective,
+    signal: Box<dyn LearningSignal>,
+    chunk: usize,
+    outputs: bool,
+}
+
+/// What e-prop carries from piece to piece of a sequence.
+#[derive(Debug, Clone)]
+pub struct EpropState {
+    network: NetworkState,
+    traces: Vec<EligibilityTraces>,
+    readout: ReadoutTraces,
+    spikes: SpikeCounter,
+    /// The regulariser's gradient that earlier pieces have reported, by layer.
+    rate_gradients: Vec<Option<Tensor<2>>>,
+    time: usize,
+}
+
+/// A chunk as e-prop went through it, for monitors and plots. Time comes first: [steps, batch, feature].
+#[derive(Debug)]
+pub struct ChunkRecord {
+    /// The chunk's steps, counted from the start of the sequence.
+    pub time: Range<usize>,
+    /// The layers, from the lowest.
+    pub layers: Vec<LayerRecord>,
+    /// y.
+    pub outputs: Tensor<3>,
+    /// err, the readout's error.
+    pub error: Tensor<3>,
+}
+
+/// A layer's part of a [`ChunkRecord`].
+#[derive(Debug)]
+pub struct LayerRecord {
+    /// z, [steps, batch, neurons].
+    pub outputs: Tensor<3>,
+    /// Presynaptic values: inputs, the layer's own outputs one step ago, and 1 where it has a bias.
+    pub pre: Tensor<3>,
+    /// L with the readout's factor, [steps, batch, neurons].
+    pub signal: Tensor<3>,
+    /// The steps, with steps · batch rows; for [`Cell::monitors`].
+    pub transition: Transition,
+    /// Their linearisation; for [`stepwise_traces`](crate::eligibility::stepwise_traces).
+    pub linearization: Linearization,
+}
+
+/// Sums over the chunks of a piece.
+struct Sums {
+    layers: Vec<Option<Tensor<2>>>,
+    readout_weight: Option<Tensor<2>>,
+    readout_bias: Option<Tensor<1>>,
+    loss: Option<Tensor<1>>,
+    outputs: Vec<Tensor<3>>,
+}
+
+impl Eprop {
+    /// e-prop with the given learning signal.
+    pub fn new(objective: Objective, signal: impl LearningSignal + 'static) -> Self {
+        Self::boxed(objective, Box::new(signal))
+    }
+
+    /// As [`new`](Self::new), for a signal chosen at run time.
+    pub fn boxed(objective: Objective, signal: Box<dyn LearningSignal>) -> Self {
+        Self { objective, signal, chunk: DEFAULT_CHUNK, outputs: false }
+    }
+
+    /// The number of steps that are simulated before the traces are touched (default 50). It changes speed
+    /// and memory, not the gradient.
+    ///
+    /// # Panics
+    ///
+    /// If `steps` is 0.
+    pub fn with_chunk(self, steps: usize) -> Self {
+        assert!(steps > 0, "a chunk has at least one step");
+        Self { chunk: steps, ..self }
+    }
+
+    /// Whether estimates hold the outputs of all steps, which takes memory in proportion to them.
+    pub fn with_outputs(self, outputs: bool) -> Self {
+        Self { outputs, ..self }
+    }
+
+    /// As [`estimate`](GradientEstimator::estimate); `observer` sees each chunk.
+    pub fn estimate_observed<C: Cell>(
+        &mut self,
+        network: &Network<C>,
+        batch: &Batch,
+        observer: &mut dyn FnMut(ChunkRecord),
+    ) -> Estimate {
+        let mut state = self.start(network, batch.size());
+        self.run(network, &mut state, batch, false, Some(observer))
+    }
+
+    /// Goes through a batch, chunk by chunk. Without `keep`, traces end with it.
+    fn run<C: Cell>(
+        &mut self,
+        network: &Network<C>,
+        state: &mut EpropState,
+        batch: &Batch,
+        keep: bool,
+        mut observer: Option<&mut dyn FnMut(ChunkRecord)>,
+    ) -> Estimate {
+        check_batch(network, batch);
+        let network = &network.valid();
+        let divisor = loss_divisor(&self.objective, batch);
+        let dtype = network.readout.weight.dtype();
+        let steps = batch.steps();
+        let mut sums = Sums::new(network.layers.len());
+        state.spikes.add_steps(batch);
+        for start in (0..steps).step_by(self.chunk) {
+            let end = (start + self.chunk).min(steps);
+            let chunk = batch.chunk(start..end, divisor, dtype);
+            let record = self.advance(network, state, chunk, &mut sums, keep || end < steps);
+            if let Some(observer) = observer.as_mut() {
+                observer(record);
+            }
+        }
+        self.finish(network, state, sums)
+    }
+
+    /// Simulates a chunk, and learns from it.
+    fn advance<C: Cell>(
+        &mut self,
+        network: &Network<C>,
+        state: &mut EpropState,
+        chunk: BatchChunk,
+        sums: &mut Sums,
+        keep: bool,
+    ) -> ChunkRecord {
+        let runs = simulate(network, &mut state.network, &chunk);
+        let neurons = Tensor::cat(runs.iter().map(|run| run.outputs.clone()).collect(), 2);
+        let last = state.network.output.clone();
+        let (outputs, last) = network.readout.forward(neurons.clone(), last);
+        state.network.output = last;
+
+        let loss = self.objective.loss;
+        let error = loss.error(outputs.clone(), chunk.targets.clone(), chunk.weight.clone());
+        let value = loss.value(outputs.clone(), chunk.targets.clone(), chunk.weight.clone());
+        add(&mut sums.loss, value);
+        let time = state.time..state.time + outputs.dims()[0];
+        state.time = time.end;
+        let signal = self.signal(network, &chunk, &outputs, &error, &neurons, time.clone());
+
+        let gradient = state.readout.advance(&network.readout, error.clone(), neurons);
+        add(&mut sums.readout_weight, gradient.weight);
+        add(&mut sums.readout_bias, gradient.bias);
+        let layers = network.layers.iter().zip(runs).enumerate();
+        let mut first = 0;
+        let layers = layers.map(|(index, (layer, run))| {
+            let size = layer.cell.neurons();
+            let signal = signal.clone().narrow(2, first, size);
+            first += size;
+            state.spikes.add_spikes(index, &run.outputs, chunk.valid.as_ref());
+            let record = layer_record(layer, run, signal);
+            let engine_chunk = Chunk {
+                linearization: &record.linearization,
+                pre: record.pre.clone(),
+                signal: record.signal.clone(),
+                valid: chunk.valid.clone(),
+            };
+            add(&mut sums.layers[index], state.traces[index].advance(engine_chunk, keep));
+            record
+        });
+        let layers = layers.collect();
+        if self.outputs {
+            sums.outputs.push(outputs.clone());
+        }
+        ChunkRecord { time, layers, outputs, error }
+    }
+
+    /// L with the readout's factor, [steps, batch, neurons of all layers].
+    fn signal<C: Cell>(
+        &mut self,
+        network: &Network<C>,
+        chunk: &BatchChunk,
+        outputs: &Tensor<3>,
+        error: &Tensor<3>,
+        neurons: &Tensor<3>,
+        time: Range<usize>,
+    ) -> Tensor<3> {
+        let batch_major = |tensor: &Tensor<3>| tensor.clone().swap_dims(0, 1);
+        let context = SignalContext {
+            error: batch_major(error),
+            outputs: batch_major(outputs),
+            targets: batch_major(&chunk.targets),
+            neurons: batch_major(neurons),
+            mask: batch_major(&chunk.weight),
+            time,
+            readout_weight: network.readout.weight.val(),
+            feedback: network.feedback.val(),
+        };
+        let signal = self.signal.signal(&context);
+        let [batch, steps, size] = context.neurons.dims();
+        assert_eq!(
+            signal.dims(),
+            [batch, steps, size],
+            "learning signal {:?} for neurons [batch, time, neurons] {:?}",
+            signal.dims(),
+            [batch, steps, size],
+        );
+        signal.swap_dims(0, 1).mul_scalar(network.readout.factor())
+    }
+
+    /// The gradients of a piece, with the regulariser's.
+    fn finish<C: Cell>(&self, network: &Network<C>, state: &mut EpropState, sums: Sums) -> Estimate {
+        let mut gradients = GradientsParams::new();
+        for (index, (layer, gradient)) in network.layers.iter().zip(sums.layers).enumerate() {
+            let mut gradient = gradient.expect("a batch has at least one step");
+            if let Some(rate) = self.rate_gradient(state, index) {
+                // What the rates up to here ask for, less what earlier pieces have reported of it.
+                gradient = match state.rate_gradients[index].replace(rate.clone()) {
+                    Some(reported) => gradient + rate - reported,
+                    None => gradient + rate,
+                };
+            }
+            register_layer(layer, gradient, &mut gradients);
+        }
+        let readout_weight = sums.readout_weight.expect("a batch has at least one step");
+        register_feedback(self.signal.as_ref(), network, &readout_weight, &mut gradients);
+        gradients.register(network.readout.weight.id, readout_weight);
+        if let (Some(bias), Some(gradient)) = (&network.readout.bias, sums.readout_bias) {
+            gradients.register(bias.id, gradient);
+        }
+        let rate_loss = self.objective.rate.map_or(0.0, |rate| state.spikes.loss(&rate).into_scalar::<f64>());
+        Estimate {
+            loss: sums.loss.map_or(0.0, |loss| loss.into_scalar::<f64>()),
+            rate_loss,
+            outputs: self.outputs.then(|| Tensor::cat(sums.outputs, 0).swap_dims(0, 1)),
+            firing_rates: state.spikes.firing_rates(),
+            gradients,
+        }
+    }
+
+    /// The regulariser's gradient of a layer, [pre, currents · neurons]: Σ_t r e with the rates so far.
+    fn rate_gradient(&self, state: &EpropState, layer: usize) -> Option<Tensor<2>> {
+        let rate = self.objective.rate?;
+        let slope = state.spikes.slope(&rate, layer);
+        match state.traces[layer].summed() {
+            SummedTraces::Off => None,
+            SummedTraces::OverBatch(sum) => {
+                let sum = sum.clone()?;
+                let currents = sum.dims()[1] / slope.dims()[1];
+                Some(sum * slope.repeat_dim(1, currents))
+            }
+            SummedTraces::PerTrial(sums) => {
+                let gradients = sums.iter().map(|sum| {
+                    let scaled = sum.clone()? * slope.clone().unsqueeze_dim(2);
+                    Some(scaled.sum_dim(0).squeeze_dim::<2>(0).transpose())
+                });
+                Some(Tensor::cat(gradients.collect::<Option<Vec<_>>>()?, 1))
+            }
+        }
+    }
+}
+
+impl<C: Cell> GradientEstimator<C> for Eprop {
+    fn estimate(&mut self, network: &Network<C>, batch: &Batch) -> Estimate {
+        let mut state = self.start(network, batch.size());
+        self.run(network, &mut state, batch, false, None)
+    }
+
+    fn after_update(&self, mut network: Network<C>) -> Network<C> {
+        let decay = self.signal.weight_decay();
+        if decay != 0.0 {
+            let shrink = |weights: Tensor<2>| {
+                let trained = weights.is_require_grad();
+                let shrunk = weights.detach().mul_scalar(1.0 - decay);
+                if trained { shrunk.require_grad() } else { shrunk }
+            };
+            network.readout.weight = network.readout.weight.map(shrink);
+            network.feedback = network.feedback.map(shrink);
+        }
+        network
+    }
+}
+
+impl<C: Cell> OnlineEstimator<C> for Eprop {
+    type State = EpropState;
+
+    fn start(&mut self, network: &Network<C>, batch: usize) -> EpropState {
+        self.signal.reset();
+        let network = network.valid();
+        let summed = match self.objective.rate.map(|rate| rate.averaging) {
+            None => SummedTraces::Off,
+            Some(RateAveraging::Batch) => SummedTraces::OverBatch(None),
+            Some(RateAveraging::PerTrial) => SummedTraces::PerTrial(Vec::new()),
+        };
+        let layers = network.layers.len();
+        EpropState {
+            network: network.initial_state(batch),
+            traces: vec![EligibilityTraces::new(network.readout.decay(), summed); layers],
+            readout: ReadoutTraces::default(),
+            spikes: SpikeCounter::new(layers, batch),
+            rate_gradients: vec![None; layers],
+            time: 0,
+        }
+    }
+
+    fn feed(&mut self, network: &Network<C>, state: &mut EpropState, piece: &Batch) -> Estimate {
+        self.run(network, state, piece, true, None)
+    }
+}
+
+impl Sums {
+    fn new(layers: usize) -> Self {
+        Self {
+            layers: vec![None; layers],
+            readout_weight: None,
+            readout_bias: None,
+            loss: None,
+            outputs: Vec::new(),
+        }
+    }
+}
+
+/// A layer's chunk, before its learning signal is known.
+struct Simulated {
+    outputs: Tensor<3>,
+    pre: Tensor<3>,
+    transition: Transition,
+}
+
+/// Runs all layers through a chunk.
+fn simulate<C: Cell>(network: &Network<C>, state: &mut NetworkState, chunk: &BatchChunk) -> Vec<Simulated> {
+    let options = RunOptions { paths: GradientPaths::LOCAL, record: true };
+    let mut below = chunk.inputs.clone();
+    let layers = network.layers.iter().zip(&mut state.layers);
+    layers
+        .map(|(layer, state)| {
+            let run = layer.run(state.clone(), below.clone(), options);
+            *state = run.state;
+            let transition = run.transition.expect("recorded");
+            let pre = presynaptic(layer, below.clone(), &transition);
+            below = run.outputs.clone();
+            Simulated { outputs: run.outputs, pre, transition }
+        })
+        .collect()
+}
+
+/// The presynaptic values of a layer: inputs, its own outputs one step ago, and 1 for a bias.
+fn presynaptic<C: Cell>(layer: &RecurrentLayer<C>, inputs: Tensor<3>, transition: &Transition) -> Tensor<3> {
+    let [steps, batch, _] = inputs.dims();
+    let own = transition.before.output.clone().reshape([steps, batch, layer.cell.neurons()]);
+    let mut pre = vec![inputs, own];
+    if layer.bias.is_some() {
+        pre.push(Tensor::ones([steps, batch, 1], (&pre[0].device(), pre[0].dtype())));
+    }
+    Tensor::cat(pre, 2)
+}
+
+fn layer_record<C: Cell>(layer: &RecurrentLayer<C>, run: Simulated, signal: Tensor<3>) -> LayerRecord {
+    LayerRecord {
+        linearization: layer.cell.linearize(&run.transition),
+        outputs: run.outputs,
+        pre: run.pre,
+        transition: run.transition,
+        signal,
+    }
+}
+
+/// Cuts a layer's gradient [pre, currents · neurons] into those of its parameters.
+fn register_layer<C: Cell>(layer: &RecurrentLayer<C>, gradient: Tensor<2>, gradients: &mut GradientsParams) {
+    let inputs = layer.w_in.dims()[0];
+    let neurons = layer.cell.neurons();
+    let recurrent = gradient.clone().narrow(0, inputs, neurons);
+    let recurrent = if C::AUTAPSES { recurrent } else { without_autapses(recurrent) };
+    gradients.register(layer.w_in.id, gradient.clone().narrow(0, 0, inputs));
+    gradients.register(layer.w_rec.id, recurrent);
+    if let Some(bias) = &layer.bias {
+        let row = gradient.narrow(0, inputs + neurons, 1).squeeze_dim::<1>(0);
+        gradients.register(bias.id, row);
+    }
+}
+
+fn add<const D: usize>(sum: &mut Option<Tensor<D>>, part: Tensor<D>) {
+    *sum = Some(match sum.take() {
+        Some(sum) => sum + part,
+        None => part,
+    });
+}

@@ -1,0 +1,104 @@
+//! Gradient estimators: the algorithms, behind one trait.
+//!
+//! | estimator | gradient | memory in the sequence's length T |
+//! |---|---|---|
+//! | [`Eprop`] | e-prop 1: eligibility traces times a learning signal | constant |
+//! | [`Bptt`] | exact, by Burn's autodiff | proportional |
+//! | [`TruncatedBptt`] | exact within windows, by Burn's autodiff | constant |
+//!
+//! Each takes a [`Network`] and a [`Batch`] and returns an [`Estimate`] with Burn's
+//! [`GradientsParams`], which any Burn optimizer applies.
+
+mod bptt;
+mod eprop;
+mod rate;
+mod truncated_bptt;
+
+pub use bptt::Bptt;
+pub use eprop::{ChunkRecord, Eprop, EpropState, LayerRecord};
+pub use truncated_bptt::{TruncatedBptt, TruncatedBpttState};
+
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+
+use crate::batch::Batch;
+use crate::cell::Cell;
+use crate::loss::{Objective, Reduction};
+use crate::network::Network;
+
+/// What an estimator found.
+#[derive(Debug)]
+pub struct Estimate {
+    /// The task's loss.
+    pub loss: f64,
+    /// The firing-rate regulariser's loss; 0 without one.
+    pub rate_loss: f64,
+    /// y, [batch, time, outputs], where asked for.
+    pub outputs: Option<Tensor<3>>,
+    /// The mean output of each neuron over batch and time (spikes per step), by layer, [neurons].
+    pub firing_rates: Vec<Tensor<1>>,
+    /// The gradients, by the network's parameter ids.
+    pub gradients: GradientsParams,
+}
+
+impl Estimate {
+    /// The mean of all neurons' firing rates, in spikes per step.
+    pub fn mean_firing_rate(&self) -> f64 {
+        let neurons: usize = self.firing_rates.iter().map(|rates| rates.dims()[0]).sum();
+        let sums = self.firing_rates.iter().map(|rates| rates.clone().sum().into_scalar::<f64>());
+        sums.sum::<f64>() / neurons as f64
+    }
+}
+
+/// An algorithm that finds gradients.
+pub trait GradientEstimator<C: Cell> {
+    /// Loss and gradients of a batch of whole sequences.
+    ///
+    /// # Panics
+    ///
+    /// If the batch's inputs or targets are not as many as the network's inputs and outputs.
+    fn estimate(&mut self, network: &Network<C>, batch: &Batch) -> Estimate;
+
+    /// What the algorithm does to the network after an optimizer has updated it.
+    fn after_update(&self, network: Network<C>) -> Network<C> {
+        network
+    }
+}
+
+/// An estimator that learns from a sequence while it goes on, piece by piece.
+///
+/// Between two pieces the weights may change; state and traces live on.
+pub trait OnlineEstimator<C: Cell>: GradientEstimator<C> {
+    /// What is carried from piece to piece.
+    type State: Clone;
+
+    /// The state before the first piece of a sequence.
+    fn start(&mut self, network: &Network<C>, batch: usize) -> Self::State;
+
+    /// Loss and gradients of the next piece. Without updates in between, the losses and the gradients of the
+    /// pieces sum to those of the whole sequence (for a mean loss, of pieces cut by
+    /// [`Batch::piece`]).
+    fn feed(&mut self, network: &Network<C>, state: &mut Self::State, piece: &Batch) -> Estimate;
+}
+
+/// By what the loss of a batch is divided.
+fn loss_divisor(objective: &Objective, batch: &Batch) -> f64 {
+    match objective.reduction {
+        Reduction::Sum => 1.0,
+        // A batch in which no step counts has no loss, whatever it is divided by.
+        Reduction::Mean => match batch.loss_steps() {
+            0.0 => 1.0,
+            steps => steps,
+        },
+    }
+}
+
+/// # Panics
+///
+/// If the batch does not fit the network.
+fn check_batch<C: Cell>(network: &Network<C>, batch: &Batch) {
+    network.check_inputs(batch.inputs());
+    let given = batch.targets().dims();
+    let expected = [given[0], given[1], network.outputs()];
+    assert_eq!(given, expected, "targets {given:?} for a network whose outputs are {expected:?}");
+}

@@ -1,0 +1,43 @@
+//! First-order low-pass filters along time.
+
+use burn::tensor::{Tensor, TensorData};
+
+/// `y^t = decay · y^{t−1} + x^t` over `x` [steps, batch, feature], starting from `last`
+/// [batch, feature] (0 where `None`). Returns all y and the last one.
+pub(crate) fn low_pass(x: Tensor<3>, decay: f64, last: Option<Tensor<2>>) -> (Tensor<3>, Tensor<2>) {
+    let steps = x.dims()[0];
+    let mut filtered: Vec<Tensor<2>> = Vec::with_capacity(steps);
+    let mut last = last;
+    for step in 0..steps {
+        let x = x.clone().narrow(0, step, 1).squeeze_dim::<2>(0);
+        let y = match last.take() {
+            Some(last) => last.mul_scalar(decay) + x,
+            None => x,
+        };
+        last = Some(y.clone());
+        filtered.push(y);
+    }
+    let last = last.expect("a chunk has at least one step");
+    (Tensor::stack(filtered, 0), last)
+}
+
+/// `y^t = decay · y^{t+1} + x^t`, backwards in time from 0. Returns all y.
+pub(crate) fn low_pass_backwards(x: Tensor<3>, decay: f64) -> Tensor<3> {
+    if decay == 0.0 {
+        return x;
+    }
+    let (filtered, _) = low_pass(x.flip([0]), decay, None);
+    filtered.flip([0])
+}
+
+/// The last value of [`low_pass`] alone: decay^K `last` + Σ_t decay^{K−t} x^t.
+pub(crate) fn low_pass_end(x: Tensor<3>, decay: f64, last: Option<Tensor<2>>) -> Tensor<2> {
+    let [steps, batch, features] = x.dims();
+    let powers: Vec<f64> = (0..steps).map(|step| decay.powi((steps - 1 - step) as i32)).collect();
+    let powers = Tensor::<2>::from_data(TensorData::new(powers, [1, steps]), (&x.device(), x.dtype()));
+    let end = powers.matmul(x.reshape([steps, batch * features])).reshape([batch, features]);
+    match last {
+        Some(last) => end + last.mul_scalar(decay.powi(steps as i32)),
+        None => end,
+    }
+}

@@ -1,0 +1,28 @@
+//! Train recurrent and spiking networks without back-propagation through time.
+//!
+//! burn-eprop implements e-prop (Bellec et al. 2019, [arXiv:1901.09049](https://arxiv.org/abs/1901.09049))
+//! for [Burn](https://burn.dev): eligibility traces that run forward in time, multiplied by a learning signal, in place of
+//! a backward pass.
+
+pub mod batch;
+pub mod cell;
+pub mod constant;
+pub mod eligibility;
+pub mod error;
+pub mod estimator;
+pub mod hook;
+pub mod init;
+pub mod loss;
+pub mod network;
+pub mod readout;
+pub mod signal;
+pub mod surrogate;
+
+mod filter;
+
+pub use batch::Batch;
+pub use cell::Cell;
+pub use estimator::{Estimate, GradientEstimator, OnlineEstimator};
+pub use hook::OptimizerHook;
+pub use loss::{Loss, Objective};
+pub use network::{Network, NetworkConfig};

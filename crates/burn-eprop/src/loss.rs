@@ -1,0 +1,150 @@
+//! Losses, and their error at the readout.
+//!
+//! With a weight w^t for each step (a mask; divided by the number of steps where the mean is
+//! asked for), targets y* and outputs y:
+//!
+//! | loss | E | err = ∂E/∂y^t, taken locally |
+//! |---|---|---|
+//! | mean squared error | ½ Σ w (y − y*)² | w (y − y*) |
+//! | softmax cross-entropy | −Σ w y* log softmax(y) | w (softmax(y) − y*) |
+//! | sigmoid cross-entropy | −Σ w [y* log σ(y) + (1 − y*) log(1 − σ(y))] | w (σ(y) − y*) |
+
+use burn::tensor::Tensor;
+use burn::tensor::activation::{log_softmax, relu, softmax};
+use serde::{Deserialize, Serialize};
+
+use crate::error::ConfigError;
+
+/// The loss of a task; see the [module](self) for formulas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Loss {
+    /// ½ (y − y*)², for regression.
+    MeanSquaredError,
+    /// For one class out of several; targets are the classes' probabilities and sum to 1.
+    SoftmaxCrossEntropy,
+    /// For independent bits; targets are probabilities.
+    SigmoidCrossEntropy,
+}
+
+/// How the losses of steps and sequences combine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reduction {
+    /// Their sum.
+    Sum,
+    /// Their sum divided by the number of steps that count, over all sequences.
+    Mean,
+}
+
+/// Which mean of spikes firing-rate regularisation looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RateAveraging {
+    /// A neuron's rate over all trials of the batch.
+    Batch,
+    /// A neuron's rate in each trial; the loss is the mean over trials.
+    PerTrial,
+}
+
+/// Firing-rate regularisation E_reg = (c/2) Σ_j (f_j − f*)², where f_j is the mean of z_j over
+/// the steps of a trial (Bellec et al. 2019, arXiv:1901.09049, "Firing rate regularization").
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RateRegularization {
+    /// c.
+    pub strength: f64,
+    /// f*, in spikes per step.
+    pub target_per_step: f64,
+    /// The mean that f_j is.
+    pub averaging: RateAveraging,
+}
+
+impl RateRegularization {
+    /// Strength c towards a rate in Hz, averaged over the batch, for steps of `dt_ms`.
+    pub fn new(strength: f64, target_hz: f64, dt_ms: f64) -> Self {
+        Self { strength, target_per_step: target_hz * dt_ms / 1000.0, averaging: RateAveraging::Batch }
+    }
+
+    /// The same with another averaging.
+    pub fn with_averaging(self, averaging: RateAveraging) -> Self {
+        Self { averaging, ..self }
+    }
+}
+
+/// What is minimised: a loss, its reduction, and a regulariser.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Objective {
+    /// The task's loss.
+    pub loss: Loss,
+    /// How steps and sequences combine.
+    pub reduction: Reduction,
+    /// Firing-rate regularisation; its loss is reported beside the task's, not in it.
+    pub rate: Option<RateRegularization>,
+}
+
+impl Objective {
+    /// The mean of a loss over the steps that count, without regularisation.
+    pub fn mean(loss: Loss) -> Self {
+        Self { loss, reduction: Reduction::Mean, rate: None }
+    }
+
+    /// The sum of a loss, without regularisation.
+    pub fn sum(loss: Loss) -> Self {
+        Self { reduction: Reduction::Sum, ..Self::mean(loss) }
+    }
+
+    /// Adds firing-rate regularisation.
+    pub fn with_rate(self, rate: RateRegularization) -> Self {
+        Self { rate: Some(rate), ..self }
+    }
+
+    /// Checks the regulariser's ranges.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let Some(rate) = self.rate else { return Ok(()) };
+        let (strength, target) = (rate.strength, rate.target_per_step);
+        let valid = strength.is_finite() && strength >= 0.0;
+        ConfigError::check(valid, "rate.strength", strength, "finite and at least 0")?;
+        ConfigError::check((0.0..=1.0).contains(&target), "rate.target_per_step", target, "between 0 and 1")
+    }
+}
+
+impl Loss {
+    /// E of outputs, targets [.., outputs] and weights [.., 1].
+    pub(crate) fn value(self, output: Tensor<3>, target: Tensor<3>, weight: Tensor<3>) -> Tensor<1> {
+        let loss = match self {
+            Self::MeanSquaredError => {
+                let difference = output - target;
+                (difference.clone() * difference).mul_scalar(0.5)
+            }
+            Self::SoftmaxCrossEntropy => (log_softmax(output, 2) * target).neg(),
+            Self::SigmoidCrossEntropy => sigmoid_cross_entropy(output, target),
+        };
+        (loss * weight).sum()
+    }
+
+    /// err = ∂E/∂y, [.., outputs].
+    pub(crate) fn error(self, output: Tensor<3>, target: Tensor<3>, weight: Tensor<3>) -> Tensor<3> {
+        let prediction = match self {
+            Self::MeanSquaredError => output,
+            Self::SoftmaxCrossEntropy => softmax(output, 2),
+            Self::SigmoidCrossEntropy => sigmoid(output),
+        };
+        (prediction - target) * weight
+    }
+}
+
+/// max(y, 0) − y* y + log(1 + exp(−|y|)), with the derivative σ(y) − y* everywhere (the terms'
+/// own derivatives are wrong at y = 0).
+fn sigmoid_cross_entropy(output: Tensor<3>, target: Tensor<3>) -> Tensor<3> {
+    let y = output.clone().detach();
+    let slope = (sigmoid(y.clone()) - target.clone()).detach();
+    let softplus = relu(y.clone()) + y.clone().abs().neg().exp().add_scalar(1.0).log();
+    let value = (softplus - target * y).detach();
+    let linear = output * slope;
+    value + (linear.clone() - linear.detach())
+}
+
+/// σ(x) = (1 + tanh(x/2))/2, exact in float64 on every device.
+pub(crate) fn sigmoid<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    x.mul_scalar(0.5).tanh().add_scalar(1.0).mul_scalar(0.5)
+}

@@ -1,0 +1,344 @@
+//! Recurrent layers and the network that stacks them under a leaky readout.
+
+use burn::config::Config;
+use burn::module::{Module, Param};
+use burn::tensor::{Tensor, TensorCreationOptions};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::cell::{Cell, CellState, Transition};
+use crate::error::ConfigError;
+use crate::init::{Initializer, float_options, float_param};
+use crate::readout::{LeakyReadout, LeakyReadoutConfig};
+
+/// Steps that [`Network::forward`] simulates at a time.
+const FORWARD_CHUNK: usize = 64;
+
+/// A population with its synapses: inputs, recurrent connections and bias.
+#[derive(Module, Debug)]
+pub struct RecurrentLayer<C: Module> {
+    /// The neurons.
+    pub cell: C,
+    /// W_in, [inputs, currents · neurons]; the neurons of one current stand together.
+    pub w_in: Param<Tensor<2>>,
+    /// W_rec, [neurons, currents · neurons].
+    pub w_rec: Param<Tensor<2>>,
+    /// b, [currents · neurons].
+    pub bias: Option<Param<Tensor<1>>>,
+}
+
+/// A stack of recurrent layers, a readout of all of them, and the feedback weights through which
+/// learning signals come back.
+///
+/// Whatever the algorithm that trains it, the network is the same module with the same record.
+#[derive(Module, Debug)]
+pub struct Network<C: Module> {
+    /// The layers; each receives the outputs of the one below at the same step.
+    pub layers: Vec<RecurrentLayer<C>>,
+    /// The readout of the outputs of all layers.
+    pub readout: LeakyReadout,
+    /// B, [neurons of all layers, outputs], drawn apart from W_out: the feedback weights of the
+    /// random and the adaptive [learning signal](crate::signal). Frozen for autodiff.
+    pub feedback: Param<Tensor<2>>,
+}
+
+/// Configuration of a [`Network`].
+#[derive(Config, Debug, PartialEq)]
+pub struct NetworkConfig {
+    /// Number of inputs.
+    pub inputs: usize,
+    /// Number of outputs.
+    pub outputs: usize,
+    /// The readout.
+    #[config(default = "LeakyReadoutConfig::new()")]
+    pub readout: LeakyReadoutConfig,
+    /// Initial input weights.
+    #[config(default = "Initializer::FanIn { gain: 1.0 }")]
+    pub input_initializer: Initializer,
+    /// Initial recurrent weights.
+    #[config(default = "Initializer::FanIn { gain: 1.0 }")]
+    pub recurrent_initializer: Initializer,
+    /// Feedback weights B.
+    #[config(default = "Initializer::FanIn { gain: 1.0 }")]
+    pub feedback_initializer: Initializer,
+    /// Seed of all weights.
+    #[config(default = 0)]
+    pub seed: u64,
+}
+
+/// State of a network between two steps.
+#[derive(Debug, Clone)]
+pub struct NetworkState {
+    /// The layers' states.
+    pub layers: Vec<CellState>,
+    /// y, the readout's last output, [batch, outputs].
+    pub output: Tensor<2>,
+}
+
+/// The paths, besides those inside a neuron, along which autodiff follows the gradient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GradientPaths {
+    /// Through z^{t−1} where it enters the recurrent current.
+    pub recurrent: bool,
+    /// Through z^{t−1} where it resets the neuron.
+    pub reset: bool,
+    /// From a layer's output into the layer above.
+    pub between_layers: bool,
+}
+
+impl GradientPaths {
+    /// All of them: back-propagation through time.
+    pub const ALL: Self = Self { recurrent: true, reset: true, between_layers: true };
+
+    /// None of them: what e-prop keeps.
+    pub const LOCAL: Self = Self { recurrent: false, reset: false, between_layers: false };
+
+    /// The same without the reset's path.
+    pub const fn without_reset(self) -> Self {
+        Self { reset: false, ..self }
+    }
+}
+
+/// A chunk of one layer's run.
+pub(crate) struct LayerRun {
+    /// z, [steps, batch, neurons].
+    pub(crate) outputs: Tensor<3>,
+    /// The state after the last step.
+    pub(crate) state: CellState,
+    /// The steps, where they were to be recorded.
+    pub(crate) transition: Option<Transition>,
+}
+
+/// How a layer is run.
+#[derive(Clone, Copy)]
+pub(crate) struct RunOptions {
+    /// Which paths stay in the autodiff graph.
+    pub(crate) paths: GradientPaths,
+    /// Whether to record the steps.
+    pub(crate) record: bool,
+}
+
+impl RunOptions {
+    /// A run that records nothing.
+    pub(crate) const PLAIN: Self = Self { paths: GradientPaths::ALL, record: false };
+}
+
+impl NetworkConfig {
+    /// Checks the ranges of all fields.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        ConfigError::check(self.inputs > 0, "inputs", self.inputs, "at least 1")?;
+        ConfigError::check(self.outputs > 0, "outputs", self.outputs, "at least 1")?;
+        self.readout.validate()
+    }
+
+    /// A network with one layer for each of the cells. The weights follow from the seed alone: they
+    /// are the same on every device.
+    ///
+    /// # Panics
+    ///
+    /// If there is no cell, or [`validate`](Self::validate) fails.
+    pub fn init<C: Cell>(&self, cells: Vec<C>, options: impl Into<TensorCreationOptions>) -> Network<C> {
+        self.validate().unwrap_or_else(|error| panic!("NetworkConfig: {error}"));
+        assert!(!cells.is_empty(), "a network needs at least one cell");
+        let options = float_options(&options.into());
+        let rng = &mut StdRng::seed_from_u64(self.seed);
+        let mut inputs = self.inputs;
+        let mut neurons = 0;
+        let mut layers = Vec::with_capacity(cells.len());
+        for cell in cells {
+            let layer = self.layer(cell, inputs, rng, &options);
+            inputs = layer.cell.neurons();
+            neurons += inputs;
+            layers.push(layer);
+        }
+        let readout = self.readout.init(neurons, self.outputs, rng, &options);
+        let feedback = self.feedback_initializer.draw([neurons, self.outputs], rng);
+        let feedback = float_param(feedback, [neurons, self.outputs], &options);
+        Network { layers, readout, feedback: feedback.set_require_grad(false) }
+    }
+
+    fn layer<C: Cell>(
+        &self,
+        cell: C,
+        inputs: usize,
+        rng: &mut impl Rng,
+        options: &TensorCreationOptions,
+    ) -> RecurrentLayer<C> {
+        let neurons = cell.neurons();
+        let targets = C::CURRENTS * neurons;
+        let w_in = self.input_initializer.draw([inputs, targets], rng);
+        let mut w_rec = self.recurrent_initializer.draw([neurons, targets], rng);
+        if !C::AUTAPSES {
+            for (neuron, weights) in w_rec.chunks_mut(targets).enumerate() {
+                (0..C::CURRENTS).for_each(|current| weights[current * neurons + neuron] = 0.0);
+            }
+        }
+        RecurrentLayer {
+            w_in: float_param(w_in, [inputs, targets], options),
+            w_rec: float_param(w_rec, [neurons, targets], options),
+            bias: cell.initial_bias().map(|bias| float_param(bias, [targets], options)),
+            cell,
+        }
+    }
+}
+
+/// Recurrent weights [neurons, currents · neurons] with 0 from each neuron to itself.
+pub(crate) fn without_autapses(weights: Tensor<2>) -> Tensor<2> {
+    let [neurons, targets] = weights.dims();
+    let eye = Tensor::<2>::eye(neurons, &weights.device()).cast(weights.dtype());
+    weights.clone() - weights * eye.repeat_dim(1, targets / neurons)
+}
+
+impl<C: Cell> RecurrentLayer<C> {
+    /// W_rec as the dynamics see it: without autapses where the cell has none.
+    fn recurrent_weights(&self) -> Tensor<2> {
+        let weights = self.w_rec.val();
+        if C::AUTAPSES { weights } else { without_autapses(weights) }
+    }
+
+    /// Σ W_in x + b of a chunk, by step, [batch, currents · neurons].
+    fn input_currents(&self, inputs: Tensor<3>) -> Vec<Tensor<2>> {
+        let [steps, batch, size] = inputs.dims();
+        let mut currents = inputs.reshape([steps * batch, size]).matmul(self.w_in.val());
+        if let Some(bias) = &self.bias {
+            currents = currents + bias.val().unsqueeze();
+        }
+        (0..steps).map(|step| currents.clone().narrow(0, step * batch, batch)).collect()
+    }
+
+    /// Runs the layer through a chunk of inputs [steps, batch, inputs].
+    pub(crate) fn run(&self, state: CellState, inputs: Tensor<3>, options: RunOptions) -> LayerRun {
+        let w_rec = self.recurrent_weights();
+        let neurons = self.cell.neurons();
+        let mut states = vec![state];
+        let mut currents_at = Vec::new();
+        let mut outputs = Vec::new();
+        for input in self.input_currents(inputs) {
+            let before = states.last().expect("starts with one");
+            let recurrent = follow(&before.output, options.paths.recurrent);
+            let total = input + recurrent.matmul(w_rec.clone());
+            let currents: Vec<_> = match C::CURRENTS {
+                1 => vec![total],
+                count => {
+                    (0..count).map(|current| total.clone().narrow(1, current * neurons, neurons)).collect()
+                }
+            };
+            let seen = CellState { output: follow(&before.output, options.paths.reset), ..before.clone() };
+            let after = self.cell.step(&seen, &currents);
+            outputs.push(after.output.clone());
+            if options.record {
+                currents_at.push(currents);
+            } else {
+                states.clear();
+            }
+            states.push(after);
+        }
+        LayerRun {
+            outputs: Tensor::stack(outputs, 0),
+            state: states.last().expect("a chunk has at least one step").clone(),
+            transition: options.record.then(|| transition(&states, &currents_at)),
+        }
+    }
+}
+
+/// A tensor with or without its graph.
+fn follow(tensor: &Tensor<2>, with_gradient: bool) -> Tensor<2> {
+    if with_gradient { tensor.clone() } else { tensor.clone().detach() }
+}
+
+/// The steps between states, as rows.
+fn transition(states: &[CellState], currents: &[Vec<Tensor<2>>]) -> Transition {
+    let count = currents[0].len();
+    let stacked = (0..count).map(|current| currents.iter().map(|at_step| at_step[current].clone()).collect());
+    Transition {
+        before: CellState::stack(&states[..states.len() - 1]),
+        after: CellState::stack(&states[1..]),
+        currents: stacked.map(|current| Tensor::cat(current, 0)).collect(),
+    }
+}
+
+impl<C: Cell> Network<C> {
+    /// Number of inputs.
+    pub fn inputs(&self) -> usize {
+        self.layers[0].w_in.dims()[0]
+    }
+
+    /// Number of outputs.
+    pub fn outputs(&self) -> usize {
+        self.readout.weight.dims()[1]
+    }
+
+    /// Number of neurons of all layers.
+    pub fn neurons(&self) -> usize {
+        self.readout.weight.dims()[0]
+    }
+
+    /// Device and floating-point type of the weights.
+    pub fn options(&self) -> TensorCreationOptions {
+        let weights = self.readout.weight.val();
+        (&weights.device(), weights.dtype()).into()
+    }
+
+    /// The state before the first step of a sequence.
+    pub fn initial_state(&self, batch: usize) -> NetworkState {
+        let options = self.options();
+        NetworkState {
+            layers: self.layers.iter().map(|layer| layer.cell.initial_state(batch, &options)).collect(),
+            output: Tensor::zeros([batch, self.outputs()], options),
+        }
+    }
+
+    /// Outputs y [batch, time, outputs] for inputs [batch, time, inputs], from the initial state.
+    ///
+    /// # Panics
+    ///
+    /// If the inputs are not as many as the network's.
+    pub fn forward(&self, inputs: Tensor<3>) -> Tensor<3> {
+        let state = self.initial_state(inputs.dims()[0]);
+        self.forward_from(inputs, state).0
+    }
+
+    /// As [`forward`](Self::forward), continuing from a state; and the state after the last step.
+    ///
+    /// # Panics
+    ///
+    /// If the inputs are not as many as the network's.
+    pub fn forward_from(&self, inputs: Tensor<3>, mut state: NetworkState) -> (Tensor<3>, NetworkState) {
+        self.check_inputs(&inputs);
+        let outputs = inputs
+            .swap_dims(0, 1)
+            .split(FORWARD_CHUNK, 0)
+            .into_iter()
+            .map(|chunk| {
+                let mut below = chunk;
+                let mut neurons = Vec::with_capacity(self.layers.len());
+                for (layer, state) in self.layers.iter().zip(&mut state.layers) {
+                    let run = layer.run(state.clone(), below, RunOptions::PLAIN);
+                    *state = run.state;
+                    below = run.outputs;
+                    neurons.push(below.clone());
+                }
+                let (outputs, last) = self.readout.forward(Tensor::cat(neurons, 2), state.output.clone());
+                state.output = last;
+                outputs
+            })
+            .collect();
+        (Tensor::cat(outputs, 0).swap_dims(0, 1), state)
+    }
+
+    pub(crate) fn check_inputs(&self, inputs: &Tensor<3>) {
+        let given = inputs.dims();
+        let expected = [given[0], given[1], self.inputs()];
+        assert_eq!(given, expected, "inputs {given:?} for a network that takes {expected:?}");
+    }
+}
+
+impl NetworkState {
+    /// The state without autodiff: a constant wherever it is used.
+    pub fn detach(&self) -> Self {
+        Self {
+            layers: self.layers.iter().map(CellState::detach).collect(),
+            output: self.output.clone().without_autodiff(),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The leaky readout, and the traces of its weights.
+//!
+//! $$ y^t = \kappa y^{t-1} + g\, z^t W_{out} + b $$
+//!
+//! with g = 1 − κ (normalised) or 1; κ = 0 is a plain linear readout. Its gradient is exact in every
+//! algorithm: $dE/dW_{out} = \sum_t F_\kappa(z)^t \otimes err^t$.
+
+use burn::config::Config;
+use burn::module::{Module, Param};
+use burn::tensor::{Tensor, TensorCreationOptions};
+use rand::Rng;
+
+use crate::error::ConfigError;
+use crate::filter::{low_pass, low_pass_backwards, low_pass_end};
+use crate::init::{Initializer, float_param};
+
+/// Configuration of a [`LeakyReadout`].
+#[derive(Config, Debug, PartialEq)]
+pub struct LeakyReadoutConfig {
+    /// Time constant τ_out in ms, κ = exp(−dt/τ_out); `None` for κ = 0.
+    #[config(default = "Some(20.0)")]
+    pub tau_ms: Option<f64>,
+    /// Duration of a step in ms.
+    #[config(default = 1.0)]
+    pub dt_ms: f64,
+    /// Whether the factor g is 1 − κ; otherwise it is 1.
+    #[config(default = false)]
+    pub normalized: bool,
+    /// Whether outputs have a trainable bias, 0 at first.
+    #[config(default = true)]
+    pub bias: bool,
+    /// Initial weights.
+    #[config(default = "Initializer::FanIn { gain: 1.0 }")]
+    pub initializer: Initializer,
+}
+
+/// A leaky linear readout of the outputs of all layers; see the [module](self).
+#[derive(Module, Debug)]
+pub struct LeakyReadout {
+    /// W_out, [neurons of all layers, outputs].
+    pub weight: Param<Tensor<2>>,
+    /// b, [outputs].
+    pub bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    decay: f64,
+    #[module(skip)]
+    normalized: bool,
+}
+
+impl LeakyReadoutConfig {
+    /// Checks the ranges of all fields.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        ConfigError::check_positive("dt_ms", self.dt_ms)?;
+        self.tau_ms.map_or(Ok(()), |tau_ms| ConfigError::check_positive("readout.tau_ms", tau_ms))
+    }
+
+    /// κ.
+    pub fn decay(&self) -> f64 {
+        self.tau_ms.map_or(0.0, |tau_ms| (-self.dt_ms / tau_ms).exp())
+    }
+
+    /// The readout of `neurons` neurons.
+    pub(crate) fn init(
+        &self,
+        neurons: usize,
+        outputs: usize,
+        rng: &mut impl Rng,
+        options: &TensorCreationOptions,
+    ) -> LeakyReadout {
+        LeakyReadout {
+            weight: float_param(self.initializer.draw([neurons, outputs], rng), [neurons, outputs], options),
+            bias: self.bias.then(|| float_param(vec![0.0; outputs], [outputs], options)),
+            decay: self.decay(),
+            normalized: self.normalized,
+        }
+    }
+}
+
+impl LeakyReadout {
+    /// κ, the decay in a step.
+    pub fn decay(&self) -> f64 {
+        self.decay
+    }
+
+    /// g, the factor of the weights.
+    pub fn factor(&self) -> f64 {
+        if self.normalized { 1.0 - self.decay } else { 1.0 }
+    }
+
+    /// Outputs [steps, batch, outputs] for `neurons` [steps, batch, neurons], continuing from y
+    /// [batch, outputs]; and the last y.
+    pub(crate) fn forward(&self, neurons: Tensor<3>, last: Tensor<2>) -> (Tensor<3>, Tensor<2>) {
+        let [steps, batch, size] = neurons.dims();
+        let weight = self.weight.val().mul_scalar(self.factor());
+        let outputs = weight.dims()[1];
+        let mut drive = neurons.reshape([steps * batch, size]).matmul(weight);
+        if let Some(bias) = &self.bias {
+            drive = drive + bias.val().unsqueeze();
+        }
+        let drive = drive.reshape([steps, batch, outputs]);
+        if self.decay == 0.0 {
+            let last = drive.clone().narrow(0, steps - 1, 1).squeeze_dim(0);
+            return (drive, last);
+        }
+        low_pass(drive, self.decay, Some(last))
+    }
+}
+
+/// What the readout's gradient needs of the past: F_κ(z) and F_κ(1), without the factor g.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ReadoutTraces {
+    neurons: Option<Tensor<2>>,
+    ones: f64,
+}
+
+/// The gradient of a readout.
+pub(crate) struct ReadoutGradient {
+    /// [neurons, outputs]
+    pub(crate) weight: Tensor<2>,
+    /// [outputs]
+    pub(crate) bias: Tensor<1>,
+}
+
+impl ReadoutTraces {
+    /// Advances by a chunk of errors [steps, batch, outputs] and neurons [steps, batch, neurons].
+    pub(crate) fn advance(
+        &mut self,
+        readout: &LeakyReadout,
+        error: Tensor<3>,
+        neurons: Tensor<3>,
+    ) -> ReadoutGradient {
+        let decay = readout.decay;
+        let [steps, batch, outputs] = error.dims();
+        let size = neurons.dims()[2];
+        // Σ_t err^t Σ_{s ≤ t} κ^{t−s} z^s = Σ_s z^s m^s with m^s = err^s + κ m^{s+1}
+        let m = low_pass_backwards(error, decay);
+        let rows = neurons.clone().reshape([steps * batch, size]);
+        let mut weight = rows.transpose().matmul(m.clone().reshape([steps * batch, outputs]));
+        let mut bias = m.clone().sum_dims_squeeze::<1, _>(&[0, 1]);
+        if decay != 0.0 {
+            let carried = m.narrow(0, 0, 1).squeeze_dim::<2>(0).mul_scalar(decay);
+            if let Some(past) = self.neurons.take() {
+                weight = weight + past.clone().transpose().matmul(carried.clone());
+                bias = bias + carried.sum_dim(0).squeeze_dim(0).mul_scalar(self.ones);
+                self.neurons = Some(past);
+            }
+            self.neurons = Some(low_pass_end(neurons, decay, self.neurons.take()));
+            self.ones = (0..steps).fold(self.ones, |ones, _| decay * ones + 1.0);
+        }
+        ReadoutGradient { weight: weight.mul_scalar(readout.factor()), bias }
+    }
+}

@@ -1,0 +1,93 @@
+//! Learning signals: what tells a neuron, at every step, how the network should have done.
+//!
+//! e-prop replaces the exact dE/dz_j^t by a signal that is available at time t,
+//!
+//! $$ L_j^t = \sum_k B_{jk}\, err_k^t $$
+//!
+//! with err the readout's own error (Bellec et al. 2019, arXiv:1901.09049, "e-prop 1"). Where B comes from
+//! is the difference between the signals of this module. A new one is a type that implements
+//! [`LearningSignal`].
+
+mod adaptive;
+mod global;
+mod random;
+mod symmetric;
+
+pub use adaptive::Adaptive;
+pub use global::Global;
+pub use random::Random;
+pub use symmetric::Symmetric;
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use burn::module::Module;
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+
+use crate::network::Network;
+
+/// What a learning signal may look at in a chunk of steps. Tensors are [batch, time, feature].
+#[derive(Debug, Clone)]
+pub struct SignalContext {
+    /// err = ∂E/∂y at the readout, [batch, time, outputs]; 0 where the loss does not count.
+    pub error: Tensor<3>,
+    /// y, the readout's outputs.
+    pub outputs: Tensor<3>,
+    /// y*, the targets.
+    pub targets: Tensor<3>,
+    /// z, the outputs of all layers' neurons, [batch, time, neurons].
+    pub neurons: Tensor<3>,
+    /// Weight of each step in the loss, [batch, time, 1].
+    pub mask: Tensor<3>,
+    /// The chunk's steps, counted from the start of the sequence.
+    pub time: Range<usize>,
+    /// W_out, [neurons, outputs].
+    pub readout_weight: Tensor<2>,
+    /// The network's feedback weights B, [neurons, outputs].
+    pub feedback: Tensor<2>,
+}
+
+impl SignalContext {
+    /// L = Σ_k B_jk err_k for feedback weights B [neurons, outputs].
+    pub fn broadcast(&self, feedback: Tensor<2>) -> Tensor<3> {
+        let [batch, time, outputs] = self.error.dims();
+        let neurons = feedback.dims()[0];
+        let rows = self.error.clone().reshape([batch * time, outputs]);
+        rows.matmul(feedback.transpose()).reshape([batch, time, neurons])
+    }
+}
+
+/// A rule that turns the readout's error into a signal for each neuron.
+pub trait LearningSignal: Debug + Send {
+    /// L, [batch, time, neurons of all layers], without the readout's factor.
+    ///
+    /// Chunks come in the order of time.
+    fn signal(&mut self, context: &SignalContext) -> Tensor<3>;
+
+    /// Called at the start of a sequence, for signals that remember earlier chunks.
+    fn reset(&mut self) {}
+
+    /// The gradient of the feedback weights, given that of W_out, [neurons, outputs]; `None` where
+    /// they are fixed.
+    fn feedback_gradient(&self, _readout_gradient: &Tensor<2>) -> Option<Tensor<2>> {
+        None
+    }
+
+    /// By how much W_out and B shrink after each update: both are multiplied by 1 − decay.
+    fn weight_decay(&self) -> f64 {
+        0.0
+    }
+}
+
+/// Registers what a signal says of the feedback weights.
+pub(crate) fn register_feedback<C: Module>(
+    signal: &dyn LearningSignal,
+    network: &Network<C>,
+    readout_gradient: &Tensor<2>,
+    gradients: &mut GradientsParams,
+) {
+    if let Some(gradient) = signal.feedback_gradient(readout_gradient) {
+        gradients.register(network.feedback.id, gradient);
+    }
+}

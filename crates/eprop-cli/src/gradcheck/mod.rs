@@ -1,0 +1,421 @@
+//! `eprop gradcheck`: our gradients beside those of another program.
+
+pub mod fixture;
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail, ensure};
+use burn::module::{Module, Param, ParamId};
+use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::tensor::{DType, Device, Tensor, TensorCreationOptions, TensorData};
+use burn_eprop::cell::{AlifConfig, InputNormalization, LifConfig, LstmConfig};
+use burn_eprop::constant::Constant;
+use burn_eprop::estimator::{Bptt, ChunkRecord, Eprop};
+use burn_eprop::loss::{RateAveraging, RateRegularization};
+use burn_eprop::network::GradientPaths;
+use burn_eprop::readout::LeakyReadoutConfig;
+use burn_eprop::signal::{LearningSignal, Random, Symmetric};
+use burn_eprop::surrogate::PseudoDerivative;
+use burn_eprop::{Batch, Cell, Estimate, GradientEstimator, Loss, Network, NetworkConfig, Objective};
+use fixture::{Array, Fixture, LossName, Model};
+
+/// How far our value of one quantity lies from the fixture's.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Comparison {
+    /// The fixture's name of the quantity.
+    pub name: String,
+    /// max |difference| / max |reference|.
+    pub relative_error: f64,
+}
+
+/// How to recompute a fixture.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where.
+    pub device: Device,
+    /// In which floating-point type.
+    pub dtype: DType,
+    /// Chunk length K of the eligibility engine.
+    pub chunk: usize,
+}
+
+/// Recomputes everything that a fixture stores.
+///
+/// # Errors
+///
+/// If the fixture lacks something, holds a `grad_*` tensor that is unknown, or holds nothing to compare.
+pub fn check(fixture: &Fixture, settings: &Settings) -> Result<Vec<Comparison>> {
+    let options: TensorCreationOptions = (&settings.device, settings.dtype).into();
+    match fixture.description.model {
+        Model::Lif => check_cell(fixture, settings, lif(fixture)?.init(options)),
+        Model::Alif => check_cell(fixture, settings, alif(fixture)?.init(options)),
+        Model::Lstm => {
+            let neurons = fixture.description.config.n_rec;
+            check_cell(fixture, settings, LstmConfig::new(neurons).init())
+        }
+    }
+}
+
+/// The largest error of a list; NaN counts as infinite.
+pub fn largest_error(comparisons: &[Comparison]) -> f64 {
+    let errors = comparisons.iter().map(|comparison| comparison.relative_error);
+    errors.fold(0.0, |largest, error| if error.is_nan() { f64::INFINITY } else { largest.max(error) })
+}
+
+fn check_cell<C: Cell>(fixture: &Fixture, settings: &Settings, cell: C) -> Result<Vec<Comparison>> {
+    let check = Check { problem: Problem::new(fixture, cell, settings)?, fixture, chunk: settings.chunk };
+    let mut comparisons = check.gradients()?;
+    comparisons.extend(check.simulation()?);
+    comparisons.extend(check.training()?);
+    let path = fixture.path().display();
+    ensure!(!comparisons.is_empty(), "{path} stores nothing that could be compared");
+    Ok(comparisons)
+}
+
+/// A fixture's network, batch and objective.
+struct Problem<C: Cell> {
+    network: Network<C>,
+    batch: Batch,
+    objective: Objective,
+}
+
+struct Check<'a, C: Cell> {
+    problem: Problem<C>,
+    fixture: &'a Fixture,
+    chunk: usize,
+}
+
+/// A gradient as fixtures name it: an algorithm and whether the recurrent weights are 0.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Variant {
+    algorithm: Algorithm,
+    recurrent: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Algorithm {
+    Bptt,
+    BpttResetDetached,
+    EpropSymmetric,
+    EpropRandom,
+}
+
+impl Variant {
+    /// Splits `bptt_norec_W_in` into variant and parameter.
+    fn parse(name: &str) -> Option<(Self, &'static str)> {
+        let parameters = ["W_in", "W_rec", "W_out", "b_out", "W_x", "W_h", "b"];
+        let (variant, parameter) = parameters
+            .iter()
+            .find_map(|parameter| Some((name.strip_suffix(parameter)?.strip_suffix('_')?, *parameter)))?;
+        let (algorithm, recurrent) = match variant.strip_suffix("_norec") {
+            Some(algorithm) => (algorithm, false),
+            None => (variant, true),
+        };
+        let algorithm = match algorithm {
+            "bptt" => Algorithm::Bptt,
+            "bptt_resetdetached" => Algorithm::BpttResetDetached,
+            "eprop_sym" => Algorithm::EpropSymmetric,
+            "eprop_rand" => Algorithm::EpropRandom,
+            _ => return None,
+        };
+        Some((Self { algorithm, recurrent }, parameter))
+    }
+}
+
+impl<C: Cell> Check<'_, C> {
+    /// Every stored gradient.
+    fn gradients(&self) -> Result<Vec<Comparison>> {
+        let mut wanted: BTreeMap<Variant, Vec<(&str, &str)>> = BTreeMap::new();
+        for name in self.fixture.gradients() {
+            let Some((variant, parameter)) = Variant::parse(name) else {
+                bail!("{} holds the unknown gradient `grad_{name}`", self.fixture.path().display());
+            };
+            wanted.entry(variant).or_default().push((name, parameter));
+        }
+        let mut comparisons = Vec::new();
+        for (variant, parameters) in wanted {
+            let gradients = self.estimate(&variant).gradients;
+            for (name, parameter) in parameters {
+                let name = format!("grad_{name}");
+                let reference = self.fixture.get(&name).expect("listed");
+                let values = self.gradient(&gradients, parameter, &name)?;
+                comparisons.push(compare(&name, values, reference)?);
+            }
+        }
+        Ok(comparisons)
+    }
+
+    fn estimate(&self, variant: &Variant) -> Estimate {
+        let Problem { network, batch, objective } = &self.problem;
+        let mut network = network.clone();
+        if !variant.recurrent {
+            for layer in &mut network.layers {
+                layer.w_rec = layer.w_rec.clone().map(|weights| weights.zeros_like());
+            }
+        }
+        let eprop = |signal: Box<dyn LearningSignal>| Eprop::boxed(*objective, signal).with_chunk(self.chunk);
+        match variant.algorithm {
+            Algorithm::Bptt => Bptt::new(*objective).estimate(&network, batch),
+            Algorithm::BpttResetDetached => {
+                Bptt::new(*objective).with_paths(GradientPaths::ALL.without_reset()).estimate(&network, batch)
+            }
+            Algorithm::EpropSymmetric => eprop(Box::new(Symmetric)).estimate(&network, batch),
+            Algorithm::EpropRandom => eprop(Box::new(Random)).estimate(&network, batch),
+        }
+    }
+
+    /// A parameter's gradient by the fixture's name of it.
+    fn gradient(&self, gradients: &GradientsParams, parameter: &str, name: &str) -> Result<Vec<f64>> {
+        let network = &self.problem.network;
+        let layer = &network.layers[0];
+        let matrix = |id: ParamId| gradients.get::<2>(id).map(values);
+        let vector = |param: &Option<Param<Tensor<1>>>| gradients.get::<1>(param.as_ref()?.id).map(values);
+        let found = match parameter {
+            "W_in" | "W_x" => matrix(layer.w_in.id),
+            "W_rec" | "W_h" => matrix(layer.w_rec.id),
+            "W_out" => matrix(network.readout.weight.id),
+            "b" => vector(&layer.bias),
+            _ => vector(&network.readout.bias),
+        };
+        match found {
+            Some(values) => Ok(values),
+            None => bail!("{} holds `{name}`, which this model does not have", self.fixture.path().display()),
+        }
+    }
+
+    /// The stored loss, outputs, spikes and hidden values.
+    fn simulation(&self) -> Result<Vec<Comparison>> {
+        let Problem { network, batch, objective } = &self.problem;
+        let mut recorded: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+        let mut observe = |record: ChunkRecord| {
+            let layer = &record.layers[0];
+            let monitors = network.layers[0].cell.monitors(&layer.transition);
+            let monitors = monitors.into_iter().map(|(name, monitor)| (name, values(monitor)));
+            let z = values(layer.outputs.clone());
+            for (name, values) in monitors.chain([("z", z.clone()), ("h", z), ("y", values(record.outputs))])
+            {
+                recorded.entry(name).or_default().extend(values);
+            }
+        };
+        let mut eprop = Eprop::new(*objective, Symmetric).with_chunk(self.chunk);
+        let estimate = eprop.estimate_observed(network, batch, &mut observe);
+        recorded.insert("loss", vec![estimate.loss + estimate.rate_loss]);
+        let mut comparisons = Vec::new();
+        for (name, values) in recorded {
+            let name = if name == "loss" { name.into() } else { format!("out_{name}") };
+            if let Some(reference) = self.fixture.get(&name) {
+                comparisons.push(compare(&name, values, reference)?);
+            }
+        }
+        Ok(comparisons)
+    }
+
+    /// The stored losses and spike counts of several iterations of gradient descent by e-prop.
+    fn training(&self) -> Result<Vec<Comparison>> {
+        let description = &self.fixture.description;
+        let (Some(training), Some(losses)) = (&description.training, &description.losses_nest_f64) else {
+            return Ok(Vec::new());
+        };
+        let Problem { network, batch, objective } = &self.problem;
+        let mut network = network.clone().train(); // optimizers update networks with autodiff
+        let mut eprop = Eprop::new(*objective, Random).with_chunk(self.chunk);
+        let mut optimizer: ModuleOptimizer = SgdConfig::new().init();
+        let (mut our_losses, mut our_spikes) = (Vec::new(), Vec::new());
+        for _ in 0..training.iterations {
+            let estimate = eprop.estimate(&network, batch);
+            our_losses.push(estimate.loss);
+            our_spikes.push((estimate.mean_firing_rate() * self.steps_of_all_neurons()).round());
+            network = optimizer.step(training.learning_rate, network, self.trained(estimate.gradients));
+        }
+        let array = |values: Vec<f64>| Array { shape: vec![values.len()], values };
+        let mut comparisons = vec![compare("training losses", our_losses, &array(losses.clone()))?];
+        if let Some(spikes) = &description.spikes {
+            let spikes = spikes.iter().map(|&spikes| spikes as f64).collect();
+            comparisons.push(compare("training spikes", our_spikes, &array(spikes))?);
+        }
+        Ok(comparisons)
+    }
+
+    fn steps_of_all_neurons(&self) -> f64 {
+        let Problem { network, batch, .. } = &self.problem;
+        (network.neurons() * batch.steps() * batch.size()) as f64
+    }
+
+    /// The gradients without that of the readout's bias, which training leaves at 0.
+    fn trained(&self, mut gradients: GradientsParams) -> GradientsParams {
+        if let Some(bias) = &self.problem.network.readout.bias {
+            gradients.remove::<1>(bias.id);
+        }
+        gradients
+    }
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
+    tensor.into_data().convert::<f64>().try_into_vec::<f64>().expect("converted to f64")
+}
+
+fn compare(name: &str, values: Vec<f64>, reference: &Array) -> Result<Comparison> {
+    let expected = reference.values.len();
+    ensure!(values.len() == expected, "`{name}` has {expected} values, ours {}", values.len());
+    let pairs = values.iter().zip(&reference.values);
+    let difference = pairs.fold(0.0, |largest: f64, (ours, theirs)| match (ours - theirs).abs() {
+        difference if difference.is_nan() => f64::INFINITY,
+        difference => largest.max(difference),
+    });
+    let scale = reference.values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+    // Where the reference is 0 throughout, the difference itself counts.
+    let relative_error = if scale > 0.0 { difference / scale } else { difference };
+    Ok(Comparison { name: name.into(), relative_error })
+}
+
+impl<C: Cell> Problem<C> {
+    fn new(fixture: &Fixture, cell: C, settings: &Settings) -> Result<Self> {
+        let config = &fixture.description.config;
+        let (inputs, neurons, outputs) = (config.n_in, config.n_rec, config.n_out);
+        let targets = C::CURRENTS * neurons;
+        let options: TensorCreationOptions = (&settings.device, settings.dtype).into();
+        let mut network = NetworkConfig::new(inputs, outputs)
+            .with_readout(readout(fixture)?)
+            .init(vec![cell], options.clone());
+        let lstm = fixture.description.model == Model::Lstm;
+        let (w_in, w_rec) = if lstm { ("W_x", "W_h") } else { ("W_in", "W_rec") };
+        let load = |name: &str, shape: [usize; 2]| {
+            Ok::<_, anyhow::Error>(data::<2>(fixture.tensor(name, &shape)?, settings))
+        };
+        let load_vector = |name: &str, size: usize| {
+            Ok::<_, anyhow::Error>(data::<1>(fixture.tensor(name, &[size])?, settings))
+        };
+        let layer = &mut network.layers[0];
+        set(&mut layer.w_in, load(&format!("param_{w_in}"), [inputs, targets])?);
+        set(&mut layer.w_rec, load(&format!("param_{w_rec}"), [neurons, targets])?);
+        if let Some(bias) = &mut layer.bias {
+            set(bias, load_vector("param_b", targets)?);
+        }
+        set(&mut network.readout.weight, load("param_W_out", [neurons, outputs])?);
+        set(network.readout.bias.as_mut().expect("configured"), load_vector("param_b_out", outputs)?);
+        set(&mut network.feedback, load("in_B_fb", [neurons, outputs])?);
+        Ok(Self { network, batch: batch(fixture, &options)?, objective: objective(fixture) })
+    }
+}
+
+fn data<const D: usize>(array: &Array, settings: &Settings) -> Tensor<D> {
+    let data = TensorData::new(array.values.clone(), array.shape.clone());
+    Tensor::from_data(data, (&settings.device, settings.dtype))
+}
+
+fn set<const D: usize>(param: &mut Param<Tensor<D>>, value: Tensor<D>) {
+    *param = param.clone().map(|_| value);
+}
+
+/// Batch-major inputs, targets and mask of a fixture, whose tensors have time first.
+fn batch(fixture: &Fixture, options: &TensorCreationOptions) -> Result<Batch> {
+    let config = &fixture.description.config;
+    let (steps, batch, outputs) = (config.steps, config.batch, config.n_out);
+    let tensor = |array: &Array| {
+        Tensor::<3>::from_data(TensorData::new(array.values.clone(), array.shape.clone()), options.clone())
+    };
+    let inputs = tensor(fixture.tensor("in_x", &[steps, batch, config.n_in])?).swap_dims(0, 1);
+    let targets = match config.loss {
+        LossName::MseSum | LossName::MseMean => {
+            fixture.tensor("in_target", &[steps, batch, outputs])?.clone()
+        }
+        LossName::CeSum | LossName::CeMean => {
+            one_hot(fixture.tensor("in_target_class", &[steps, batch])?, outputs)?
+        }
+    };
+    let mask = fixture.tensor("in_loss_mask", &[steps])?.values.clone();
+    let mask = Tensor::<2>::from_data(TensorData::new(mask, [1, steps]), options.clone());
+    Ok(Batch::new(inputs, tensor(&targets).swap_dims(0, 1)).with_mask(mask.repeat_dim(0, batch)))
+}
+
+fn one_hot(classes: &Array, outputs: usize) -> Result<Array> {
+    let mut values = vec![0.0; classes.values.len() * outputs];
+    for (row, &class) in values.chunks_mut(outputs).zip(&classes.values) {
+        let target = row.get_mut(class as usize).filter(|_| class >= 0.0);
+        let Some(target) = target else { bail!("`in_target_class` holds the class {class} of {outputs}") };
+        *target = 1.0;
+    }
+    Ok(Array { shape: [classes.shape.as_slice(), &[outputs]].concat(), values })
+}
+
+fn objective(fixture: &Fixture) -> Objective {
+    let config = &fixture.description.config;
+    let objective = match config.loss {
+        LossName::MseSum => Objective::sum(Loss::MeanSquaredError),
+        LossName::MseMean => Objective::mean(Loss::MeanSquaredError),
+        LossName::CeSum => Objective::sum(Loss::SoftmaxCrossEntropy),
+        LossName::CeMean => Objective::mean(Loss::SoftmaxCrossEntropy),
+    };
+    let rate = RateRegularization {
+        strength: config.c_reg,
+        target_per_step: config.f_target,
+        averaging: RateAveraging::Batch,
+    };
+    Objective { rate: (config.c_reg != 0.0).then_some(rate), ..objective }
+}
+
+fn readout(fixture: &Fixture) -> Result<LeakyReadoutConfig> {
+    let config = &fixture.description.config;
+    let normalized =
+        factor(fixture, "g_out", config.g_out, config.kappa)? == InputNormalization::OneMinusDecay;
+    let tau_ms = (config.kappa != 0.0).then(|| time_constant(config.kappa));
+    Ok(LeakyReadoutConfig::new().with_tau_ms(tau_ms).with_normalized(normalized))
+}
+
+/// Which normalisation a factor is: 1, or 1 − decay.
+fn factor(fixture: &Fixture, name: &str, factor: f64, decay: f64) -> Result<InputNormalization> {
+    let near = |value: f64| (factor - value).abs() < 1e-12;
+    match (near(1.0), near(1.0 - decay)) {
+        (true, _) => Ok(InputNormalization::Unit),
+        (_, true) => Ok(InputNormalization::OneMinusDecay),
+        _ => bail!("`config.{name}` of {} is {factor}, neither 1 nor 1 − decay", fixture.path().display()),
+    }
+}
+
+/// τ in steps, for exp(−1/τ) = decay.
+fn time_constant(decay: f64) -> f64 {
+    -1.0 / decay.ln()
+}
+
+fn pseudo_derivative(fixture: &Fixture) -> Result<PseudoDerivative> {
+    let height = fixture.constant("gamma", fixture.description.config.gamma)?;
+    Ok(PseudoDerivative { height, ..PseudoDerivative::default() })
+}
+
+fn lif(fixture: &Fixture) -> Result<LifConfig> {
+    let config = &fixture.description.config;
+    let alpha = fixture.constant("alpha", config.alpha)?;
+    Ok(LifConfig::new(config.n_rec)
+        .with_tau_membrane_ms(time_constant(alpha).into())
+        .with_threshold(fixture.constant("v_th", config.v_th)?)
+        .with_refractory_steps(fixture.constant("n_ref", config.n_ref)?)
+        .with_input_normalization(factor(fixture, "g_in", fixture.constant("g_in", config.g_in)?, alpha)?)
+        .with_pseudo_derivative(pseudo_derivative(fixture)?))
+}
+
+fn alif(fixture: &Fixture) -> Result<AlifConfig> {
+    let LifConfig {
+        neurons,
+        tau_membrane_ms,
+        dt_ms,
+        threshold,
+        refractory_steps,
+        input_normalization,
+        pseudo_derivative,
+        bias,
+    } = lif(fixture)?;
+    let rho = fixture.constant("rho", fixture.description.config.rho)?;
+    let beta = fixture.tensor("in_beta", &[neurons])?.values.clone();
+    Ok(AlifConfig {
+        tau_adaptation_ms: time_constant(rho).into(),
+        adaptation_strength: Constant::PerNeuron(beta),
+        neurons,
+        tau_membrane_ms,
+        dt_ms,
+        threshold,
+        refractory_steps,
+        input_normalization,
+        pseudo_derivative,
+        bias,
+    })
+}

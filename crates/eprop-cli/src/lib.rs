@@ -1,0 +1,4 @@
+//! The parts of the `eprop` program.
+
+pub mod device;
+pub mod gradcheck;

@@ -1,0 +1,2 @@
+//! The eprop program.
+fn main() {}
