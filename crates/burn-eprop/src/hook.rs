@@ -1,3 +1,306 @@
-//! placeholder
-/// Placeholder.
-pub struct OptimizerHook;
+//! The optimizer hook: an estimator and a Burn optimizer where `loss.backward()` and
+//! `optimizer.step()` stood.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::{GradientsParams, ModuleOptimizer, OptimizerRecord};
+use burn::tensor::{Bytes, DType, Tensor, TensorData};
+use burn_pack::{Reader, Writer};
+
+use crate::batch::{Batch, check_finite};
+use crate::carried::{Archive, Carried};
+use crate::cell::Cell;
+use crate::error::NonFinite;
+use crate::estimator::{Estimate, GradientEstimator, OnlineEstimator};
+use crate::network::Network;
+
+/// Name of the optimizer's part of a record.
+const OPTIMIZER: &str = "optimizer";
+/// Prefix of the stream's part of a record.
+const STREAM: &str = "stream.";
+
+/// Owns an estimator, a Burn optimizer and, while a stream is learnt from, the stream's state `S`.
+///
+/// Gradient clipping is the optimizer's, and the learning rate of each step a scheduler's, as in any Burn
+/// project. A step with a value that is NaN or infinite changes nothing and says so in its [`Report`].
+#[derive(Clone)]
+pub struct OptimizerHook<E, S = ()> {
+    estimator: E,
+    optimizer: ModuleOptimizer,
+    state: S,
+}
+
+/// What a step found, and whether it was taken.
+#[derive(Debug)]
+#[must_use = "a step with a value that is not finite is not taken; `ensure_finite` tells"]
+pub struct Report {
+    /// The task's loss.
+    pub loss: f64,
+    /// The firing-rate regulariser's loss.
+    pub rate_loss: f64,
+    /// y, [batch, time, outputs], where the estimator was asked for it.
+    pub outputs: Option<Tensor<3>>,
+    /// The mean output of each neuron (spikes per step), by layer, [neurons].
+    pub firing_rates: Vec<Tensor<1>>,
+    /// Euclidean norm of all gradients together, before clipping.
+    pub gradient_norm: f64,
+    /// The first value that is not finite. Then neither network nor optimizer has changed.
+    pub non_finite: Option<NonFinite>,
+}
+
+/// A record cannot be saved or resumed.
+#[derive(Debug, thiserror::Error)]
+pub enum HookRecordError {
+    /// The file cannot be written, read or understood.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The record.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The record belongs to another kind of state.
+    #[error("{} does not fit: `{part}` is missing or unexpected", path.display())]
+    Mismatch {
+        /// The record.
+        path: PathBuf,
+        /// The first part that does not fit.
+        part: String,
+    },
+}
+
+impl Report {
+    /// The report of a step that was taken.
+    ///
+    /// # Errors
+    ///
+    /// What was not finite, if the step was not taken.
+    pub fn ensure_finite(self) -> Result<Self, NonFinite> {
+        match self.non_finite {
+            Some(error) => Err(error),
+            None => Ok(self),
+        }
+    }
+
+    /// A step that was not begun.
+    fn refused(error: NonFinite) -> Self {
+        Self {
+            loss: f64::NAN,
+            rate_loss: f64::NAN,
+            outputs: None,
+            firing_rates: Vec::new(),
+            gradient_norm: f64::NAN,
+            non_finite: Some(error),
+        }
+    }
+}
+
+impl<E> OptimizerHook<E> {
+    /// A hook for whole sequences.
+    pub fn new(optimizer: ModuleOptimizer, estimator: E) -> Self {
+        Self { estimator, optimizer, state: () }
+    }
+
+    /// Turns to a stream of `batch` parallel sequences.
+    pub fn into_stream<C: Cell>(mut self, network: &Network<C>, batch: usize) -> OptimizerHook<E, E::State>
+    where
+        E: OnlineEstimator<C>,
+    {
+        let state = self.estimator.start(network, batch);
+        OptimizerHook { estimator: self.estimator, optimizer: self.optimizer, state }
+    }
+}
+
+impl<E, S> OptimizerHook<E, S> {
+    /// The estimator.
+    pub fn estimator(&self) -> &E {
+        &self.estimator
+    }
+
+    /// Learns from a batch of whole sequences: estimates the gradients and lets the optimizer apply them.
+    ///
+    /// The network must be on an autodiff device, as for any Burn optimizer.
+    ///
+    /// # Panics
+    ///
+    /// If the batch does not fit the network.
+    pub fn step<C: Cell>(
+        &mut self,
+        lr: impl Into<ModuleLearningRate>,
+        network: Network<C>,
+        batch: &Batch,
+    ) -> (Network<C>, Report)
+    where
+        E: GradientEstimator<C>,
+    {
+        if let Err(error) = batch.check_finite() {
+            return (network, Report::refused(error));
+        }
+        let estimate = self.estimator.estimate(&network, batch);
+        self.apply(lr.into(), network, estimate)
+    }
+
+    /// Learns from the next piece of the stream. State and traces live on, with the new weights.
+    ///
+    /// # Panics
+    ///
+    /// If the piece does not fit the network or the stream's batch.
+    pub fn feed<C: Cell>(
+        &mut self,
+        lr: impl Into<ModuleLearningRate>,
+        network: Network<C>,
+        piece: &Batch,
+    ) -> (Network<C>, Report)
+    where
+        E: OnlineEstimator<C, State = S>,
+        S: Clone,
+    {
+        if let Err(error) = piece.check_finite() {
+            return (network, Report::refused(error));
+        }
+        let before = self.state.clone();
+        let estimate = self.estimator.feed(&network, &mut self.state, piece);
+        let (network, report) = self.apply(lr.into(), network, estimate);
+        if report.non_finite.is_some() {
+            self.state = before;
+        }
+        (network, report)
+    }
+
+    /// Begins new sequences.
+    pub fn restart<C: Cell>(&mut self, network: &Network<C>, batch: usize)
+    where
+        E: OnlineEstimator<C, State = S>,
+    {
+        self.state = self.estimator.start(network, batch);
+    }
+
+    fn apply<C: Cell>(
+        &mut self,
+        lr: ModuleLearningRate,
+        network: Network<C>,
+        estimate: Estimate,
+    ) -> (Network<C>, Report)
+    where
+        E: GradientEstimator<C>,
+    {
+        let Estimate { loss, rate_loss, outputs, firing_rates, gradients } = estimate;
+        let (gradient_norm, mut non_finite) = survey(&network, &gradients);
+        if !loss.is_finite() || !rate_loss.is_finite() {
+            non_finite = Some(NonFinite { what: "loss".into() });
+        }
+        let report = Report { loss, rate_loss, outputs, firing_rates, gradient_norm, non_finite };
+        if report.non_finite.is_some() {
+            return (network, report);
+        }
+        let network = self.optimizer.step(lr, network, gradients);
+        (self.estimator.after_update(network), report)
+    }
+
+    /// Saves the optimizer and the stream's state as one file. The file is written beside `path` and then
+    /// renamed, so that an earlier record is never torn.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), HookRecordError>
+    where
+        S: Carried + Clone,
+    {
+        let path = path.as_ref();
+        let failed = |reason: String| HookRecordError::File { path: path.into(), reason };
+        let mut archive = Archive::writer();
+        self.state.clone().visit(&mut archive);
+        let optimizer = self.optimizer.into_bytes().map_err(|error| failed(error.to_string()))?;
+        let size = vec![optimizer.len()];
+        let mut tensors = vec![burn_pack::Tensor::new(OPTIMIZER.into(), DType::U8, size, None, optimizer)];
+        for (name, data) in archive.into_entries() {
+            let (bytes, shape, dtype) = data.into_parts();
+            tensors.push(burn_pack::Tensor::new(format!("{STREAM}{name}"), dtype, shape, None, bytes));
+        }
+        let writer = Writer::new(tensors).overwrite(true);
+        writer.write_to_file(path).map_err(|error| failed(error.to_string()))
+    }
+
+    /// Resumes from what [`save`](Self::save) wrote. The hook must have been made as the saved one was; the
+    /// network, whose parameter ids the optimizer's state refers to, is saved and loaded as any Burn module.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read or is of another kind of hook.
+    pub fn load<C: Cell>(
+        mut self,
+        path: impl AsRef<Path>,
+        network: &Network<C>,
+    ) -> Result<Self, HookRecordError>
+    where
+        S: Carried,
+    {
+        let path = path.as_ref();
+        let failed = |reason: String| HookRecordError::File { path: path.into(), reason };
+        let mut entries = read_tensors(path).map_err(failed)?;
+        let optimizer = entries.remove(OPTIMIZER).ok_or_else(|| failed("holds no optimizer".into()))?;
+        let (bytes, _, _) = optimizer.into_parts();
+        let optimizer = OptimizerRecord::from_bytes(bytes).map_err(|error| failed(error.to_string()))?;
+
+        let weights = network.valid().options();
+        let entries = entries.into_iter().map(|(name, data)| (name.trim_start_matches(STREAM).into(), data));
+        let mut archive = Archive::reader(entries.collect(), weights);
+        self.state.visit(&mut archive);
+        if let Some(part) = archive.mismatch() {
+            return Err(HookRecordError::Mismatch { path: path.into(), part: part.into() });
+        }
+        self.optimizer = self.optimizer.load_record(optimizer);
+        Ok(self)
+    }
+}
+
+/// The tensors of a burnpack file by name.
+fn read_tensors(path: &Path) -> Result<BTreeMap<String, TensorData>, String> {
+    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    let reader = Reader::from_bytes(Bytes::from_bytes_vec(bytes)).map_err(|error| error.to_string())?;
+    let tensors = reader.into_tensors().map_err(|error| error.to_string())?;
+    let parts = tensors.into_iter().map(|tensor| {
+        let (name, dtype, shape, _, bytes) = tensor.into_parts().map_err(|error| error.to_string())?;
+        Ok((name, TensorData::from_bytes(bytes, shape, dtype)))
+    });
+    parts.collect()
+}
+
+/// The norm of all gradients together, and the first gradient that is not finite.
+fn survey<C: Cell>(network: &Network<C>, gradients: &GradientsParams) -> (f64, Option<NonFinite>) {
+    let mut survey = Survey { gradients, path: Vec::new(), squares: 0.0, non_finite: None };
+    network.visit(&mut survey);
+    (survey.squares.sqrt(), survey.non_finite)
+}
+
+struct Survey<'a> {
+    gradients: &'a GradientsParams,
+    path: Vec<String>,
+    squares: f64,
+    non_finite: Option<NonFinite>,
+}
+
+impl ModuleVisitor for Survey<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Some(gradient) = self.gradients.get::<D>(param.id) else {
+            return;
+        };
+        self.squares += (gradient.clone() * gradient.clone()).sum().into_scalar::<f64>();
+        if self.non_finite.is_none() && !self.squares.is_finite() {
+            let what = format!("the gradient of `{}`", self.path.join("."));
+            self.non_finite = check_finite(&what, &gradient).err();
+        }
+    }
+}

@@ -5,6 +5,7 @@
 //! a backward pass.
 
 pub mod batch;
+pub mod carried;
 pub mod cell;
 pub mod constant;
 pub mod eligibility;
@@ -18,7 +19,7 @@ pub mod readout;
 pub mod signal;
 pub mod surrogate;
 
-mod filter;
+mod steps;
 
 pub use batch::Batch;
 pub use cell::Cell;

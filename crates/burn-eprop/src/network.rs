@@ -6,10 +6,12 @@ use burn::tensor::{Tensor, TensorCreationOptions};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use crate::carried::{Archive, Carried};
 use crate::cell::{Cell, CellState, Transition};
 use crate::error::ConfigError;
 use crate::init::{Initializer, float_options, float_param};
 use crate::readout::{LeakyReadout, LeakyReadoutConfig};
+use crate::steps::{join_layers, multiply_steps, split_steps};
 
 /// Steps that [`Network::forward`] simulates at a time.
 const FORWARD_CHUNK: usize = 64;
@@ -101,8 +103,8 @@ impl GradientPaths {
 
 /// A chunk of one layer's run.
 pub(crate) struct LayerRun {
-    /// z, [steps, batch, neurons].
-    pub(crate) outputs: Tensor<3>,
+    /// z by step, [batch, neurons].
+    pub(crate) outputs: Vec<Tensor<2>>,
     /// The state after the last step.
     pub(crate) state: CellState,
     /// The steps, where they were to be recorded.
@@ -197,17 +199,18 @@ impl<C: Cell> RecurrentLayer<C> {
     }
 
     /// Σ W_in x + b of a chunk, by step, [batch, currents · neurons].
-    fn input_currents(&self, inputs: Tensor<3>) -> Vec<Tensor<2>> {
-        let [steps, batch, size] = inputs.dims();
-        let mut currents = inputs.reshape([steps * batch, size]).matmul(self.w_in.val());
+    fn input_currents(&self, inputs: &[Tensor<2>]) -> Vec<Tensor<2>> {
+        let weights = self.w_in.val();
+        let mut currents = multiply_steps(inputs, weights);
         if let Some(bias) = &self.bias {
-            currents = currents + bias.val().unsqueeze();
+            let bias = bias.val().unsqueeze();
+            currents = currents.into_iter().map(|current| current + bias.clone()).collect();
         }
-        (0..steps).map(|step| currents.clone().narrow(0, step * batch, batch)).collect()
+        currents
     }
 
-    /// Runs the layer through a chunk of inputs [steps, batch, inputs].
-    pub(crate) fn run(&self, state: CellState, inputs: Tensor<3>, options: RunOptions) -> LayerRun {
+    /// Runs the layer through a chunk of inputs, by step, [batch, inputs].
+    pub(crate) fn run(&self, state: CellState, inputs: &[Tensor<2>], options: RunOptions) -> LayerRun {
         let w_rec = self.recurrent_weights();
         let neurons = self.cell.neurons();
         let mut states = vec![state];
@@ -234,7 +237,7 @@ impl<C: Cell> RecurrentLayer<C> {
             states.push(after);
         }
         LayerRun {
-            outputs: Tensor::stack(outputs, 0),
+            outputs,
             state: states.last().expect("a chunk has at least one step").clone(),
             transition: options.record.then(|| transition(&states, &currents_at)),
         }
@@ -310,15 +313,15 @@ impl<C: Cell> Network<C> {
             .split(FORWARD_CHUNK, 0)
             .into_iter()
             .map(|chunk| {
-                let mut below = chunk;
-                let mut neurons = Vec::with_capacity(self.layers.len());
+                let mut below = split_steps(chunk);
+                let mut layers = Vec::with_capacity(self.layers.len());
                 for (layer, state) in self.layers.iter().zip(&mut state.layers) {
-                    let run = layer.run(state.clone(), below, RunOptions::PLAIN);
+                    let run = layer.run(state.clone(), &below, RunOptions::PLAIN);
                     *state = run.state;
                     below = run.outputs;
-                    neurons.push(below.clone());
+                    layers.push(below.clone());
                 }
-                let (outputs, last) = self.readout.forward(Tensor::cat(neurons, 2), state.output.clone());
+                let (outputs, last) = self.readout.forward(&join_layers(&layers), state.output.clone());
                 state.output = last;
                 outputs
             })
@@ -340,5 +343,14 @@ impl NetworkState {
             layers: self.layers.iter().map(CellState::detach).collect(),
             output: self.output.clone().without_autodiff(),
         }
+    }
+}
+
+impl Carried for NetworkState {
+    fn visit(&mut self, archive: &mut Archive) {
+        for (index, state) in self.layers.iter_mut().enumerate() {
+            archive.part(&format!("layers.{index}"), |archive| state.visit(archive));
+        }
+        archive.tensor("output", &mut self.output);
     }
 }

@@ -10,9 +10,10 @@ use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorCreationOptions};
 use rand::Rng;
 
+use crate::carried::{Archive, Carried};
 use crate::error::ConfigError;
-use crate::filter::{low_pass, low_pass_backwards, low_pass_end};
 use crate::init::{Initializer, float_param};
+use crate::steps::{low_pass_backwards, low_pass_end, multiply_steps};
 
 /// Configuration of a [`LeakyReadout`].
 #[derive(Config, Debug, PartialEq)]
@@ -87,22 +88,25 @@ impl LeakyReadout {
         if self.normalized { 1.0 - self.decay } else { 1.0 }
     }
 
-    /// Outputs [steps, batch, outputs] for `neurons` [steps, batch, neurons], continuing from y
+    /// Outputs [steps, batch, outputs] for the neurons' outputs by step, [batch, neurons], continuing from y
     /// [batch, outputs]; and the last y.
-    pub(crate) fn forward(&self, neurons: Tensor<3>, last: Tensor<2>) -> (Tensor<3>, Tensor<2>) {
-        let [steps, batch, size] = neurons.dims();
+    pub(crate) fn forward(&self, neurons: &[Tensor<2>], last: Tensor<2>) -> (Tensor<3>, Tensor<2>) {
         let weight = self.weight.val().mul_scalar(self.factor());
-        let outputs = weight.dims()[1];
-        let mut drive = neurons.reshape([steps * batch, size]).matmul(weight);
-        if let Some(bias) = &self.bias {
-            drive = drive + bias.val().unsqueeze();
+        let bias = self.bias.as_ref().map(|bias| bias.val().unsqueeze::<2>());
+        let mut last = last;
+        let mut outputs = Vec::with_capacity(neurons.len());
+        for drive in multiply_steps(neurons, weight) {
+            let mut output = drive;
+            if let Some(bias) = &bias {
+                output = output + bias.clone();
+            }
+            if self.decay != 0.0 {
+                output = output + last.mul_scalar(self.decay);
+            }
+            last = output.clone();
+            outputs.push(output);
         }
-        let drive = drive.reshape([steps, batch, outputs]);
-        if self.decay == 0.0 {
-            let last = drive.clone().narrow(0, steps - 1, 1).squeeze_dim(0);
-            return (drive, last);
-        }
-        low_pass(drive, self.decay, Some(last))
+        (Tensor::stack(outputs, 0), last)
     }
 }
 
@@ -148,5 +152,12 @@ impl ReadoutTraces {
             self.ones = (0..steps).fold(self.ones, |ones, _| decay * ones + 1.0);
         }
         ReadoutGradient { weight: weight.mul_scalar(readout.factor()), bias }
+    }
+}
+
+impl Carried for ReadoutTraces {
+    fn visit(&mut self, archive: &mut Archive) {
+        archive.optional("neurons", &mut self.neurons);
+        archive.number("ones", &mut self.ones);
     }
 }

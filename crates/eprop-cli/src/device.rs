@@ -56,3 +56,8 @@ impl fmt::Display for DeviceName {
         })
     }
 }
+
+/// Writes a device by its name.
+pub(crate) fn serialize<S: serde::Serializer>(device: &DeviceName, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(device)
+}

@@ -2,6 +2,8 @@
 
 use burn::tensor::{Tensor, TensorCreationOptions};
 
+use crate::carried::{Archive, Carried};
+
 /// State of a population after a step. Each tensor is [batch, neurons].
 #[derive(Debug, Clone)]
 pub struct CellState {
@@ -62,4 +64,16 @@ pub struct Transition {
     pub currents: Vec<Tensor<2>>,
     /// The states after the steps.
     pub after: CellState,
+}
+
+impl Carried for CellState {
+    fn visit(&mut self, archive: &mut Archive) {
+        for (index, hidden) in self.hidden.iter_mut().enumerate() {
+            archive.tensor(&format!("hidden.{index}"), hidden);
+        }
+        for (index, carried) in self.carried.iter_mut().enumerate() {
+            archive.tensor(&format!("carried.{index}"), carried);
+        }
+        archive.tensor("output", &mut self.output);
+    }
 }

@@ -28,6 +28,7 @@ pub use stepwise::stepwise_traces;
 
 use burn::tensor::Tensor;
 
+use crate::carried::{Archive, Carried};
 use crate::cell::Linearization;
 use adjoint::{Adjoint, Seed};
 
@@ -246,4 +247,21 @@ impl EligibilityTraces {
 /// `traces` [batch, post, pre] times `factor` [batch, post].
 fn scale_rows(traces: &Tensor<3>, factor: &Tensor<2>) -> Tensor<3> {
     traces.clone() * factor.clone().unsqueeze_dim(2)
+}
+
+impl Carried for EligibilityTraces {
+    fn visit(&mut self, archive: &mut Archive) {
+        let visit =
+            |archive: &mut Archive, name: &str, traces: &mut Option<_>| archive.optional(name, traces);
+        archive.optional("filtered_pre", &mut self.filtered_pre);
+        archive.list("vectors", &mut self.vectors, Vec::new, |archive, name, of_hidden| {
+            archive.list(name, of_hidden, || None, visit);
+        });
+        archive.list("filtered", &mut self.filtered, || None, visit);
+        match &mut self.summed {
+            SummedTraces::Off => {}
+            SummedTraces::OverBatch(sum) => archive.optional("summed", sum),
+            SummedTraces::PerTrial(sums) => archive.list("summed", sums, || None, visit),
+        }
+    }
 }

@@ -10,6 +10,7 @@ use crate::batch::{Batch, BatchChunk};
 use crate::cell::Cell;
 use crate::loss::Objective;
 use crate::network::{GradientPaths, Network, NetworkState, RunOptions};
+use crate::steps::{join_layers, split_steps};
 
 /// The gradient of the whole sequence, exact for the cells' own steps (with the pseudo-derivative in place of
 /// a spike's derivative). Memory grows with the length of the sequence.
@@ -100,15 +101,19 @@ pub(super) fn run_window<C: Cell>(
     paths: GradientPaths,
 ) -> Window {
     let options = RunOptions { paths, record: false };
-    let mut below = chunk.inputs.clone();
+    let mut below = split_steps(chunk.inputs.clone());
     let mut layers = Vec::with_capacity(network.layers.len());
     for (layer, state) in network.layers.iter().zip(&mut state.layers) {
-        let run = layer.run(state.clone(), below, options);
+        let run = layer.run(state.clone(), &below, options);
         *state = run.state;
-        layers.push(run.outputs.clone());
-        below = if paths.between_layers { run.outputs } else { run.outputs.detach() };
+        below = match paths.between_layers {
+            true => run.outputs.clone(),
+            false => run.outputs.iter().map(|outputs| outputs.clone().detach()).collect(),
+        };
+        layers.push(run.outputs);
     }
-    let (outputs, last) = network.readout.forward(Tensor::cat(layers.clone(), 2), state.output);
+    let (outputs, last) = network.readout.forward(&join_layers(&layers), state.output);
     state.output = last;
+    let layers = layers.into_iter().map(|outputs| Tensor::stack(outputs, 0)).collect();
     Window { layers, outputs, state }
 }

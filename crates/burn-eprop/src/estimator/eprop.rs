@@ -9,12 +9,14 @@ use burn::tensor::Tensor;
 use super::rate::SpikeCounter;
 use super::{Estimate, GradientEstimator, OnlineEstimator, check_batch, loss_divisor};
 use crate::batch::{Batch, BatchChunk};
+use crate::carried::{Archive, Carried};
 use crate::cell::{Cell, Linearization, Transition};
 use crate::eligibility::{Chunk, EligibilityTraces, SummedTraces};
 use crate::loss::{Objective, RateAveraging};
 use crate::network::{GradientPaths, Network, NetworkState, RecurrentLayer, RunOptions, without_autapses};
 use crate::readout::ReadoutTraces;
 use crate::signal::{LearningSignal, SignalContext, register_feedback};
+use crate::steps::{join_layers, split_steps};
 
 /// Steps that are simulated before the traces are touched, unless said otherwise.
 const DEFAULT_CHUNK: usize = 50;
@@ -155,9 +157,11 @@ impl Eprop {
         keep: bool,
     ) -> ChunkRecord {
         let runs = simulate(network, &mut state.network, &chunk);
-        let neurons = Tensor::cat(runs.iter().map(|run| run.outputs.clone()).collect(), 2);
+        let layers: Vec<_> = runs.iter().map(|run| run.outputs.clone()).collect();
+        let neurons = join_layers(&layers);
         let last = state.network.output.clone();
-        let (outputs, last) = network.readout.forward(neurons.clone(), last);
+        let (outputs, last) = network.readout.forward(&neurons, last);
+        let neurons: Tensor<3> = Tensor::stack(neurons, 0);
         state.network.output = last;
 
         let loss = self.objective.loss;
@@ -177,8 +181,8 @@ impl Eprop {
             let size = layer.cell.neurons();
             let signal = signal.clone().narrow(2, first, size);
             first += size;
-            state.spikes.add_spikes(index, &run.outputs, chunk.valid.as_ref());
             let record = layer_record(layer, run, signal);
+            state.spikes.add_spikes(index, &record.outputs, chunk.valid.as_ref());
             let engine_chunk = Chunk {
                 linearization: &record.linearization,
                 pre: record.pre.clone(),
@@ -280,6 +284,23 @@ impl Eprop {
     }
 }
 
+impl Carried for EpropState {
+    fn visit(&mut self, archive: &mut Archive) {
+        archive.part("network", |archive| self.network.visit(archive));
+        for (index, traces) in self.traces.iter_mut().enumerate() {
+            archive.part(&format!("traces.{index}"), |archive| traces.visit(archive));
+        }
+        archive.part("readout", |archive| self.readout.visit(archive));
+        archive.part("spikes", |archive| self.spikes.visit(archive));
+        let visit =
+            |archive: &mut Archive, name: &str, gradient: &mut Option<_>| archive.optional(name, gradient);
+        archive.list("rate_gradients", &mut self.rate_gradients, || None, visit);
+        let mut time = self.time as f64;
+        archive.number("time", &mut time);
+        self.time = time as usize;
+    }
+}
+
 impl<C: Cell> GradientEstimator<C> for Eprop {
     fn estimate(&mut self, network: &Network<C>, batch: &Batch) -> Estimate {
         let mut state = self.start(network, batch.size());
@@ -342,7 +363,7 @@ impl Sums {
 
 /// A layer's chunk, before its learning signal is known.
 struct Simulated {
-    outputs: Tensor<3>,
+    outputs: Vec<Tensor<2>>,
     pre: Tensor<3>,
     transition: Transition,
 }
@@ -350,15 +371,15 @@ struct Simulated {
 /// Runs all layers through a chunk.
 fn simulate<C: Cell>(network: &Network<C>, state: &mut NetworkState, chunk: &BatchChunk) -> Vec<Simulated> {
     let options = RunOptions { paths: GradientPaths::LOCAL, record: true };
-    let mut below = chunk.inputs.clone();
+    let mut below = split_steps(chunk.inputs.clone());
     let layers = network.layers.iter().zip(&mut state.layers);
     layers
         .map(|(layer, state)| {
-            let run = layer.run(state.clone(), below.clone(), options);
+            let run = layer.run(state.clone(), &below, options);
             *state = run.state;
             let transition = run.transition.expect("recorded");
-            let pre = presynaptic(layer, below.clone(), &transition);
-            below = run.outputs.clone();
+            let inputs = std::mem::replace(&mut below, run.outputs.clone());
+            let pre = presynaptic(layer, Tensor::stack(inputs, 0), &transition);
             Simulated { outputs: run.outputs, pre, transition }
         })
         .collect()
@@ -378,7 +399,7 @@ fn presynaptic<C: Cell>(layer: &RecurrentLayer<C>, inputs: Tensor<3>, transition
 fn layer_record<C: Cell>(layer: &RecurrentLayer<C>, run: Simulated, signal: Tensor<3>) -> LayerRecord {
     LayerRecord {
         linearization: layer.cell.linearize(&run.transition),
-        outputs: run.outputs,
+        outputs: Tensor::stack(run.outputs, 0),
         pre: run.pre,
         transition: run.transition,
         signal,

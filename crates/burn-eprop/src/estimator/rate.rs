@@ -3,6 +3,7 @@
 use burn::tensor::{Tensor, TensorData};
 
 use crate::batch::Batch;
+use crate::carried::{Archive, Carried};
 use crate::loss::{RateAveraging, RateRegularization};
 
 /// Spikes and steps counted so far.
@@ -86,5 +87,14 @@ impl SpikeCounter {
         let values: Vec<f64> = self.steps.iter().map(|steps| 1.0 / steps.max(1.0)).collect();
         let data = TensorData::new(values, [self.steps.len(), 1]);
         Tensor::from_data(data, (&counts.device(), counts.dtype()))
+    }
+}
+
+impl Carried for SpikeCounter {
+    fn visit(&mut self, archive: &mut Archive) {
+        let mut counts: Vec<_> = self.counts.drain(..).map(Some).collect();
+        archive.list("counts", &mut counts, || None, |archive, name, count| archive.optional(name, count));
+        self.counts = counts.into_iter().flatten().collect();
+        archive.list("steps", &mut self.steps, || 0.0, |archive, name, steps| archive.number(name, steps));
     }
 }

@@ -8,6 +8,7 @@ use super::bptt::{run_window, with_autodiff};
 use super::rate::SpikeCounter;
 use super::{Estimate, GradientEstimator, OnlineEstimator, check_batch, loss_divisor};
 use crate::batch::{Batch, BatchChunk};
+use crate::carried::{Archive, Carried};
 use crate::cell::Cell;
 use crate::loss::Objective;
 use crate::network::{GradientPaths, Network, NetworkState};
@@ -80,6 +81,13 @@ impl TruncatedBptt {
         (0..steps)
             .step_by(window)
             .map(move |start| batch.chunk(start..(start + window).min(steps), divisor, dtype))
+    }
+}
+
+impl Carried for TruncatedBpttState {
+    fn visit(&mut self, archive: &mut Archive) {
+        archive.part("network", |archive| self.network.visit(archive));
+        archive.part("spikes", |archive| self.spikes.visit(archive));
     }
 }
 

@@ -1,6 +1,35 @@
-//! First-order low-pass filters along time.
+//! Chunks of time: cut into steps, multiplied, filtered.
 
 use burn::tensor::{Tensor, TensorData};
+
+/// Each step [batch, from] times weights [from, to].
+///
+/// One product for all steps is fastest; but the gradient of cutting it into steps would take time in proportion
+/// to the square of their number, so that autodiff gets a product for each step.
+pub(crate) fn multiply_steps(steps: &[Tensor<2>], weights: Tensor<2>) -> Vec<Tensor<2>> {
+    if weights.is_autodiff() || steps.len() == 1 {
+        return steps.iter().map(|step| step.clone().matmul(weights.clone())).collect();
+    }
+    let batch = steps[0].dims()[0];
+    let rows = Tensor::cat(steps.to_vec(), 0).matmul(weights);
+    (0..steps.len()).map(|step| rows.clone().narrow(0, step * batch, batch)).collect()
+}
+
+/// Cuts [steps, batch, feature] into steps.
+pub(crate) fn split_steps(chunk: Tensor<3>) -> Vec<Tensor<2>> {
+    let steps = chunk.dims()[0];
+    (0..steps).map(|step| chunk.clone().narrow(0, step, 1).squeeze_dim(0)).collect()
+}
+
+/// The outputs of all layers side by side, by step.
+pub(crate) fn join_layers(layers: &[Vec<Tensor<2>>]) -> Vec<Tensor<2>> {
+    let steps = 0..layers[0].len();
+    let at_step = |step: usize| layers.iter().map(|layer| layer[step].clone()).collect();
+    match layers {
+        [layer] => layer.clone(),
+        _ => steps.map(|step| Tensor::cat(at_step(step), 1)).collect(),
+    }
+}
 
 /// `y^t = decay · y^{t−1} + x^t` over `x` [steps, batch, feature], starting from `last`
 /// [batch, feature] (0 where `None`). Returns all y and the last one.

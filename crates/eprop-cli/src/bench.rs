@@ -1,0 +1,198 @@
+//! `eprop bench`: time and memory of a training step.
+
+use std::time::Instant;
+
+use burn::optim::{AdamConfig, ModuleOptimizer};
+use burn::tensor::{Device, Tensor, TensorData};
+use burn_eprop::cell::{AlifConfig, LifConfig, LstmConfig};
+use burn_eprop::readout::LeakyReadoutConfig;
+use burn_eprop::{Batch, Cell, Loss, Network, NetworkConfig, Objective, OptimizerHook};
+use clap::Args;
+use peak_alloc::PeakAlloc;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use rand_distr::{Distribution, StandardNormal};
+use serde::Serialize;
+
+use crate::device::DeviceName;
+use crate::method::{CellName, Method, MethodName, SignalName};
+
+/// Inputs spike with this probability in a step.
+const INPUT_RATE: f64 = 0.05;
+/// The ALIF workload's loss counts in this many last steps.
+const LOSS_WINDOW: usize = 150;
+const LEARNING_RATE: f64 = 1e-4;
+
+/// Options of `eprop bench`.
+#[derive(Debug, Clone, Args, Serialize)]
+pub struct BenchArgs {
+    /// Cell of the network
+    #[arg(long, value_enum, default_value = "alif")]
+    pub cell: CellName,
+    /// Algorithm
+    #[arg(long, value_enum, default_value = "eprop")]
+    pub method: MethodName,
+    /// Number of inputs
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..))]
+    pub inputs: u32,
+    /// Number of neurons
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub neurons: u32,
+    /// Number of outputs
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+    pub outputs: u32,
+    /// Number of time steps T
+    #[arg(long, default_value_t = 2250, value_parser = clap::value_parser!(u32).range(1..))]
+    pub steps: u32,
+    /// Number of sequences in a batch
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    pub batch: u32,
+    /// e-prop's chunk, or the window of truncated BPTT, in steps
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub chunk: u32,
+    /// Device: flex, ndarray or wgpu
+    #[arg(long, default_value = "flex")]
+    #[serde(serialize_with = "crate::device::serialize")]
+    pub device: DeviceName,
+    /// How many training steps are timed, after one that is not
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeats: u32,
+    /// Print one JSON object
+    #[arg(long)]
+    #[serde(skip)]
+    pub json: bool,
+}
+
+/// What `eprop bench` measured.
+#[derive(Debug, Serialize)]
+pub struct Measurement {
+    /// Median time of a training step.
+    pub ms_median: f64,
+    /// Shortest.
+    pub ms_min: f64,
+    /// Longest.
+    pub ms_max: f64,
+    /// The most bytes live at once within a step, less those live before it.
+    pub peak_live_bytes: usize,
+    /// The settings.
+    #[serde(flatten)]
+    pub settings: BenchArgs,
+}
+
+/// Times training steps: forward, gradients, Adam.
+pub fn run(args: &BenchArgs, allocator: &PeakAlloc) -> Measurement {
+    let device = args.device.open();
+    let neurons = args.neurons as usize;
+    let measure = Bench { args, allocator, device: &device };
+    match args.cell {
+        CellName::Lif => measure.run(LifConfig::new(neurons).init(&device.clone().autodiff())),
+        CellName::Alif => {
+            let config = AlifConfig::mixed(neurons, neurons.div_ceil(2), 0.0174242);
+            measure.run(config.init(&device.clone().autodiff()))
+        }
+        CellName::Lstm => measure.run(LstmConfig::new(neurons).init()),
+    }
+}
+
+struct Bench<'a> {
+    args: &'a BenchArgs,
+    allocator: &'a PeakAlloc,
+    device: &'a Device,
+}
+
+impl Bench<'_> {
+    fn run<C: Cell>(&self, cell: C) -> Measurement {
+        let lstm = self.args.cell == CellName::Lstm;
+        let readout = LeakyReadoutConfig::new().with_tau_ms((!lstm).then_some(20.0)).with_bias(false);
+        let mut network = NetworkConfig::new(self.args.inputs as usize, self.args.outputs as usize)
+            .with_readout(readout)
+            .init(vec![cell], &self.device.clone().autodiff());
+        let batch = self.batch();
+        let loss = match self.args.cell {
+            CellName::Lif => Loss::MeanSquaredError,
+            CellName::Alif | CellName::Lstm => Loss::SoftmaxCrossEntropy,
+        };
+        let chunk = self.args.chunk as usize;
+        let method = Method::new(self.args.method, SignalName::Symmetric, chunk, Objective::sum(loss));
+        let optimizer: ModuleOptimizer = AdamConfig::new().init();
+        let mut hook = OptimizerHook::new(optimizer, method.without_outputs());
+
+        let mut times = Vec::new();
+        let mut peak = 0;
+        for repeat in 0..=self.args.repeats {
+            let live = self.allocator.current_usage();
+            self.allocator.reset_peak_usage();
+            let start = Instant::now();
+            network = self.step(&mut hook, network, &batch);
+            let elapsed = start.elapsed();
+            if repeat > 0 {
+                times.push(1e3 * elapsed.as_secs_f64());
+                peak = peak.max(self.allocator.peak_usage().saturating_sub(live));
+            }
+        }
+        times.sort_by(f64::total_cmp);
+        Measurement {
+            ms_median: times[times.len() / 2],
+            ms_min: times[0],
+            ms_max: times[times.len() - 1],
+            peak_live_bytes: peak,
+            settings: self.args.clone(),
+        }
+    }
+
+    fn step<C: Cell>(
+        &self,
+        hook: &mut OptimizerHook<Method>,
+        network: Network<C>,
+        batch: &Batch,
+    ) -> Network<C> {
+        let (network, report) = hook.step(LEARNING_RATE, network, batch);
+        assert!(report.non_finite.is_none(), "random inputs are finite");
+        self.device.sync().expect("the device has finished");
+        network
+    }
+
+    /// Random inputs (spikes, or numbers for the LSTM), and random targets.
+    fn batch(&self) -> Batch {
+        let args = self.args;
+        let rng = &mut StdRng::seed_from_u64(0);
+        let [batch, steps] = [args.batch as usize, args.steps as usize];
+        let (inputs, outputs) = (args.inputs as usize, args.outputs as usize);
+        let inputs = self.tensor([batch, steps, inputs], || match args.cell {
+            CellName::Lstm => StandardNormal.sample(rng),
+            CellName::Lif | CellName::Alif => f32::from(rng.random_bool(INPUT_RATE)),
+        });
+        let rng = &mut StdRng::seed_from_u64(1);
+        let targets = match args.cell {
+            CellName::Lif => self.tensor([batch, steps, outputs], || StandardNormal.sample(rng)),
+            CellName::Alif | CellName::Lstm => {
+                let mut class = 0;
+                let mut output = 0;
+                self.tensor([batch, steps, outputs], || {
+                    if output == 0 {
+                        class = rng.random_range(0..outputs);
+                    }
+                    let target = f32::from(output == class);
+                    output = (output + 1) % outputs;
+                    target
+                })
+            }
+        };
+        let whole = Batch::new(inputs, targets);
+        if args.cell != CellName::Alif {
+            return whole;
+        }
+        let mut step = 0;
+        whole.with_mask(self.tensor([batch, steps], || {
+            let counts = step + LOSS_WINDOW >= steps;
+            step = (step + 1) % steps;
+            f32::from(counts)
+        }))
+    }
+
+    fn tensor<const D: usize>(&self, shape: [usize; D], next: impl FnMut() -> f32) -> Tensor<D> {
+        let count = shape.iter().product();
+        let values: Vec<f32> = std::iter::repeat_with(next).take(count).collect();
+        Tensor::from_data(TensorData::new(values, shape), self.device)
+    }
+}

@@ -1,0 +1,90 @@
+//! Why a recording could not be read.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::SAMPLE_RATES_HZ;
+
+/// Why a recording could not be read. Every message is one line that starts with the path.
+#[derive(Debug, thiserror::Error)]
+pub enum AudioError {
+    /// The file is missing or the system refused to read it.
+    #[error("{path}: cannot be read: {reason}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        reason: io::Error,
+    },
+    /// The bytes are not a well-formed WAV file.
+    #[error("{path}: not a valid WAV file: {reason}")]
+    NotWav {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A WAV file in an encoding that is not read.
+    #[error(
+        "{path}: {encoding} is not supported: \
+         the samples must be 8, 16, 24 or 32-bit integers or 32-bit floats"
+    )]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// The encoding's name.
+        encoding: String,
+    },
+    /// The header promises more samples than the file holds.
+    #[error("{path}: truncated: the header promises {promised} samples, the file holds {found}")]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Samples of all channels according to the header.
+        promised: u32,
+        /// Samples of all channels that could be read.
+        found: usize,
+    },
+    /// The file holds no samples.
+    #[error("{path}: holds no samples")]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A float sample is NaN, infinite or far from [-1, 1].
+    #[error("{path}: sample {index} is {value}, but float samples must lie within [-1, 1]")]
+    InvalidSample {
+        /// The file.
+        path: PathBuf,
+        /// Position of the sample among those of all channels.
+        index: usize,
+        /// Its value.
+        value: f32,
+    },
+    /// The file's sample rate, or the one asked for, lies outside [`SAMPLE_RATES_HZ`].
+    #[error(
+        "{path}: the {which} sample rate is {rate_hz} Hz, but must be {} to {} Hz",
+        SAMPLE_RATES_HZ.start(),
+        SAMPLE_RATES_HZ.end()
+    )]
+    SampleRate {
+        /// The file.
+        path: PathBuf,
+        /// `recorded` or `requested`.
+        which: &'static str,
+        /// The rate.
+        rate_hz: u32,
+    },
+    /// The recording could not be brought to the requested rate.
+    #[error("{path}: cannot be resampled from {from_hz} to {to_hz} Hz: {reason}")]
+    Resample {
+        /// The file.
+        path: PathBuf,
+        /// The recorded rate.
+        from_hz: u32,
+        /// The requested rate.
+        to_hz: u32,
+        /// What the resampler said.
+        reason: String,
+    },
+}

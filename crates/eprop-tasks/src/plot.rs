@@ -1,0 +1,44 @@
+//! Figures as SVG files.
+//!
+//! | function | figure |
+//! |---|---|
+//! | [`learning_curve()`] | loss over iterations, and optionally accuracy under it |
+//! | [`figure()`] | panels over one time axis: spikes, signals, outputs against targets |
+//! | [`confusion_matrix()`] | true against predicted classes |
+//!
+//! Every function takes plain data and a path, and writes the file whole or not at all. Values that
+//! are NaN or infinite leave a gap; a panel without any value says so. Long series are thinned to
+//! the extremes of about 1,000 stretches, so that a file stays small and no peak is lost. Colours
+//! are those of Okabe and Ito (jfly.uni-koeln.de/color), told apart by colour-blind readers too.
+
+mod axis;
+mod canvas;
+mod confusion_matrix;
+mod figure;
+mod frame;
+mod learning_curve;
+mod lines;
+mod raster;
+mod series;
+mod svg_file;
+
+use std::io;
+use std::path::PathBuf;
+
+pub use axis::Scale;
+pub use confusion_matrix::confusion_matrix;
+pub use figure::{Panel, figure};
+pub use learning_curve::learning_curve;
+pub use lines::Lines;
+pub use raster::Raster;
+pub use series::Series;
+
+/// A figure could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: the figure cannot be written: {reason}")]
+pub struct PlotError {
+    /// The file.
+    pub path: PathBuf,
+    /// What the system said.
+    pub reason: io::Error,
+}
