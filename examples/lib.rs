@@ -1,1 +1,1 @@
-//! Placeholder.
+//! What the examples share: nothing but their dependencies.

@@ -105,6 +105,15 @@ impl NeuronConstant {
         }
     }
 
+    /// `x` plus the constant; `x` is [batch, neurons].
+    pub fn add(&self, x: Tensor<2>) -> Tensor<2> {
+        match (self.shared, &self.values) {
+            (Some(value), _) => x.add_scalar(value),
+            (None, Some(values)) => x + values.val().unsqueeze(),
+            (None, None) => unreachable!("a constant is shared or per neuron"),
+        }
+    }
+
     /// The constant in the shape of `like`, [batch, neurons].
     pub fn full(&self, like: &Tensor<2>) -> Tensor<2> {
         self.scale(like.ones_like())

@@ -239,7 +239,7 @@ impl<C: Cell> RecurrentLayer<C> {
         LayerRun {
             outputs,
             state: states.last().expect("a chunk has at least one step").clone(),
-            transition: options.record.then(|| transition(&states, &currents_at)),
+            transition: options.record.then(|| Transition::between(&states, &currents_at)),
         }
     }
 }
@@ -247,17 +247,6 @@ impl<C: Cell> RecurrentLayer<C> {
 /// A tensor with or without its graph.
 fn follow(tensor: &Tensor<2>, with_gradient: bool) -> Tensor<2> {
     if with_gradient { tensor.clone() } else { tensor.clone().detach() }
-}
-
-/// The steps between states, as rows.
-fn transition(states: &[CellState], currents: &[Vec<Tensor<2>>]) -> Transition {
-    let count = currents[0].len();
-    let stacked = (0..count).map(|current| currents.iter().map(|at_step| at_step[current].clone()).collect());
-    Transition {
-        before: CellState::stack(&states[..states.len() - 1]),
-        after: CellState::stack(&states[1..]),
-        currents: stacked.map(|current| Tensor::cat(current, 0)).collect(),
-    }
 }
 
 impl<C: Cell> Network<C> {

@@ -52,7 +52,6 @@ pub struct BenchArgs {
     pub chunk: u32,
     /// Device: flex, ndarray or wgpu
     #[arg(long, default_value = "flex")]
-    #[serde(serialize_with = "crate::device::serialize")]
     pub device: DeviceName,
     /// How many training steps are timed, after one that is not
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
@@ -77,6 +76,17 @@ pub struct Measurement {
     /// The settings.
     #[serde(flatten)]
     pub settings: BenchArgs,
+}
+
+impl Measurement {
+    /// One line.
+    pub fn to_line(&self) -> String {
+        let Self { ms_median, ms_min, ms_max, peak_live_bytes, .. } = self;
+        let megabytes = *peak_live_bytes as f64 / 1e6;
+        format!(
+            "{ms_median:.1} ms a training step ({ms_min:.1} to {ms_max:.1}), {megabytes:.1} MB live at the peak"
+        )
+    }
 }
 
 /// Times training steps: forward, gradients, Adam.

@@ -1,6 +1,16 @@
 //! The parts of the `eprop` program.
 
 pub mod bench;
+pub mod cli;
+pub mod config;
 pub mod device;
+pub mod eval;
 pub mod gradcheck;
 pub mod method;
+pub mod metrics;
+pub mod model;
+pub mod plots;
+pub mod progress;
+pub mod run_folder;
+pub mod task;
+pub mod train;

@@ -1,18 +1,90 @@
 //! The `eprop` program.
 
-use clap::Parser;
-use peak_alloc::PeakAlloc;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use anyhow::{Context, Result};
+use burn::tensor::DType;
+use clap::Parser;
+use eprop_cli::cli::{Cli, Command, DtypeName, GradcheckArgs, TrainArgs};
+use eprop_cli::gradcheck::fixture::Fixture;
+use eprop_cli::gradcheck::{Settings, check, largest_error};
+use eprop_cli::train::Ending;
+use eprop_cli::{bench, eval, train};
+use peak_alloc::PeakAlloc;
+use serde_json::json;
+
+/// Counts live bytes, for `eprop bench`.
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-#[derive(Parser)]
-enum Cmd {
-    Bench(eprop_cli::bench::BenchArgs),
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// A comparison failed.
+const FAILED: u8 = 1;
+/// The user asked for something that cannot be done.
+const UNUSABLE: u8 = 2;
+/// Ctrl-C.
+const INTERRUPT: u8 = 130;
+
+fn main() -> ExitCode {
+    let command = Cli::parse().command.unwrap_or_else(|| Command::Train(TrainArgs::default()));
+    match run(command) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            // One line, whatever the causes hold.
+            let message = format!("{error:#}");
+            eprintln!("error: {}", message.split_whitespace().collect::<Vec<_>>().join(" "));
+            ExitCode::from(UNUSABLE)
+        }
+    }
 }
 
-fn main() {
-    let Cmd::Bench(args) = Cmd::parse();
-    let m = eprop_cli::bench::run(&args, &ALLOCATOR);
-    println!("{}", serde_json::to_string(&m).unwrap());
+fn run(command: Command) -> Result<u8> {
+    match command {
+        Command::Train(args) => {
+            ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))
+                .context("Ctrl-C cannot be caught")?;
+            let ending = train::run(&args, &INTERRUPTED)?;
+            Ok(if ending == Ending::Interrupted { INTERRUPT } else { 0 })
+        }
+        Command::Eval(args) => eval::run(&args).map(|()| 0),
+        Command::Gradcheck(args) => gradcheck(&args),
+        Command::Bench(args) => {
+            let measurement = bench::run(&args, &ALLOCATOR);
+            match args.json {
+                true => println!("{}", serde_json::to_string(&measurement)?),
+                false => println!("{}", measurement.to_line()),
+            }
+            Ok(0)
+        }
+    }
+}
+
+fn gradcheck(args: &GradcheckArgs) -> Result<u8> {
+    let fixture = Fixture::read(&args.fixture)?;
+    let dtype = match args.dtype {
+        DtypeName::F64 => DType::F64,
+        DtypeName::F32 => DType::F32,
+    };
+    let settings = Settings { device: args.device.open(), dtype, chunk: args.chunk };
+    let comparisons = check(&fixture, &settings)?;
+    let error = largest_error(&comparisons);
+    let passed = error <= args.tolerance;
+    if args.json {
+        let report = json!({
+            "comparisons": comparisons,
+            "max_relative_error": error,
+            "tolerance": args.tolerance,
+            "passed": passed,
+        });
+        println!("{report}");
+    } else {
+        for comparison in &comparisons {
+            println!("{:<42} {:.3e}", comparison.name, comparison.relative_error);
+        }
+        let verdict = if passed { "within" } else { "above" };
+        println!("{:<42} {error:.3e} {verdict} {:.1e}", "largest relative error", args.tolerance);
+    }
+    Ok(if passed { 0 } else { FAILED })
 }

@@ -193,7 +193,7 @@ impl Cell for Alif {
         let psi = self.psi(transition);
         let by_current = self.input_factor.scale(psi.clone()); // ψ ζ
         let by_adaptation = self.adaptation_strength.scale(psi.clone()).neg(); // −β ψ
-        let adaptation = self.adaptation_decay.full(&psi) + by_adaptation.clone(); // ρ − β ψ
+        let adaptation = self.adaptation_decay.add(by_adaptation.clone()); // ρ − β ψ
         let d = vec![Some(by_current.clone())];
         if let Some(decay) = self.decay.shared() {
             return Linearization {

@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 
-use super::{Cell, CellState, Transition, linearize_by_autodiff};
+use super::{Cell, Transition, linearize_by_autodiff};
 use crate::eligibility::stepwise_traces;
 use crate::init::float_options;
 
@@ -88,19 +88,13 @@ fn simulate<C: Cell>(
 ) -> Transition {
     let shape = [BATCH, cell.neurons()];
     let mut states = vec![cell.initial_state(BATCH, options)];
-    let mut currents: Vec<Vec<Tensor<2>>> = vec![Vec::new(); C::CURRENTS];
+    let mut currents = Vec::with_capacity(STEPS);
     for step in 0..STEPS {
-        for of_current in &mut currents {
-            of_current.push(normal(shape, current_scale, rng, options));
-        }
-        let at_step: Vec<_> = currents.iter().map(|current| current[step].clone()).collect();
+        let at_step: Vec<_> = (0..C::CURRENTS).map(|_| normal(shape, current_scale, rng, options)).collect();
         states.push(cell.step(&states[step], &at_step));
+        currents.push(at_step);
     }
-    Transition {
-        before: CellState::stack(&states[..STEPS]),
-        after: CellState::stack(&states[1..]),
-        currents: currents.into_iter().map(|current| Tensor::cat(current, 0)).collect(),
-    }
+    Transition::between(&states, &currents)
 }
 
 fn normal<const D: usize>(

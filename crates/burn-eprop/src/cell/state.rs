@@ -37,7 +37,7 @@ impl CellState {
     }
 
     /// States one below the other: row t·B + b is row b of the state t.
-    pub(crate) fn stack(states: &[CellState]) -> Self {
+    fn stack(states: &[CellState]) -> Self {
         let stack =
             |part: &dyn Fn(&CellState) -> Tensor<2>| Tensor::cat(states.iter().map(part).collect(), 0);
         let first = &states[0];
@@ -64,6 +64,28 @@ pub struct Transition {
     pub currents: Vec<Tensor<2>>,
     /// The states after the steps.
     pub after: CellState,
+}
+
+impl Transition {
+    /// The steps between successive states, given the currents of each step.
+    ///
+    /// # Panics
+    ///
+    /// If there is not one state more than there are steps, or there is no step.
+    pub(crate) fn between(states: &[CellState], currents: &[Vec<Tensor<2>>]) -> Self {
+        let steps = currents.len();
+        assert_eq!(states.len(), steps + 1, "{} states around {steps} steps", states.len());
+        let batch = states[0].output.dims()[0];
+        let stacked = CellState::stack(states);
+        let from =
+            |state: usize| stacked.map(|tensor| tensor.clone().narrow(0, state * batch, steps * batch));
+        let current = |index: usize| currents.iter().map(|at_step| at_step[index].clone()).collect();
+        Self {
+            before: from(0),
+            after: from(1),
+            currents: (0..currents[0].len()).map(|index| Tensor::cat(current(index), 0)).collect(),
+        }
+    }
 }
 
 impl Carried for CellState {

@@ -11,11 +11,13 @@
 
 mod bptt;
 mod eprop;
+mod evaluate;
 mod rate;
 mod truncated_bptt;
 
 pub use bptt::Bptt;
 pub use eprop::{ChunkRecord, Eprop, EpropState, LayerRecord};
+pub use evaluate::{Evaluation, evaluate};
 pub use truncated_bptt::{TruncatedBptt, TruncatedBpttState};
 
 use burn::optim::GradientsParams;
@@ -41,13 +43,11 @@ pub struct Estimate {
     pub gradients: GradientsParams,
 }
 
-impl Estimate {
-    /// The mean of all neurons' firing rates, in spikes per step.
-    pub fn mean_firing_rate(&self) -> f64 {
-        let neurons: usize = self.firing_rates.iter().map(|rates| rates.dims()[0]).sum();
-        let sums = self.firing_rates.iter().map(|rates| rates.clone().sum().into_scalar::<f64>());
-        sums.sum::<f64>() / neurons as f64
-    }
+/// The mean of all neurons' firing rates, given by layer.
+pub fn mean_firing_rate(firing_rates: &[Tensor<1>]) -> f64 {
+    let neurons: usize = firing_rates.iter().map(|rates| rates.dims()[0]).sum();
+    let sums = firing_rates.iter().map(|rates| rates.clone().sum().into_scalar::<f64>());
+    sums.sum::<f64>() / neurons as f64
 }
 
 /// An algorithm that finds gradients.

@@ -5,9 +5,10 @@ use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Tensor;
 
 use super::bptt::{run_window, with_autodiff};
+use super::evaluate::{chunks, run_forward};
 use super::rate::SpikeCounter;
-use super::{Estimate, GradientEstimator, OnlineEstimator, check_batch, loss_divisor};
-use crate::batch::{Batch, BatchChunk};
+use super::{Estimate, GradientEstimator, OnlineEstimator, check_batch};
+use crate::batch::Batch;
 use crate::carried::{Archive, Carried};
 use crate::cell::Cell;
 use crate::loss::Objective;
@@ -53,7 +54,7 @@ impl TruncatedBptt {
         Self { outputs, ..self }
     }
 
-    /// The state after the batch and the spikes in it, found without a graph.
+    /// The spikes up to the end of the batch, found without a graph.
     fn count_spikes<C: Cell>(
         &self,
         network: &Network<C>,
@@ -62,25 +63,9 @@ impl TruncatedBptt {
     ) -> SpikeCounter {
         let network = network.valid();
         let mut spikes = state.spikes.clone();
-        spikes.add_steps(batch);
-        let mut state = state.network.clone();
-        for chunk in self.windows(&network, batch) {
-            let window = run_window(&network, state, &chunk, GradientPaths::LOCAL);
-            for (index, outputs) in window.layers.iter().enumerate() {
-                spikes.add_spikes(index, outputs, chunk.valid.as_ref());
-            }
-            state = window.state;
-        }
+        let chunks = chunks(&network, batch, &self.objective, self.window);
+        run_forward(&network, state.network.clone(), batch, chunks, &mut spikes, |_, _| {});
         spikes
-    }
-
-    fn windows<C: Cell>(&self, network: &Network<C>, batch: &Batch) -> impl Iterator<Item = BatchChunk> {
-        let divisor = loss_divisor(&self.objective, batch);
-        let dtype = network.readout.weight.dtype();
-        let (steps, window) = (batch.steps(), self.window);
-        (0..steps)
-            .step_by(window)
-            .map(move |start| batch.chunk(start..(start + window).min(steps), divisor, dtype))
     }
 }
 
@@ -120,7 +105,7 @@ impl<C: Cell> OnlineEstimator<C> for TruncatedBptt {
         let mut total = GradientsAccumulator::new();
         let mut loss = 0.0;
         let mut outputs = Vec::new();
-        for chunk in self.windows(&network, piece) {
+        for chunk in chunks(&network, piece, &self.objective, self.window) {
             let window = run_window(&network, state.network.clone(), &chunk, self.paths);
             let task_loss = window.loss(&self.objective, &chunk);
             loss += task_loss.clone().into_scalar::<f64>();

@@ -10,7 +10,7 @@ use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{DType, Device, Tensor, TensorCreationOptions, TensorData};
 use burn_eprop::cell::{AlifConfig, InputNormalization, LifConfig, LstmConfig};
 use burn_eprop::constant::Constant;
-use burn_eprop::estimator::{Bptt, ChunkRecord, Eprop};
+use burn_eprop::estimator::{Bptt, ChunkRecord, Eprop, mean_firing_rate};
 use burn_eprop::loss::{RateAveraging, RateRegularization};
 use burn_eprop::network::GradientPaths;
 use burn_eprop::readout::LeakyReadoutConfig;
@@ -224,7 +224,7 @@ impl<C: Cell> Check<'_, C> {
         for _ in 0..training.iterations {
             let estimate = eprop.estimate(&network, batch);
             our_losses.push(estimate.loss);
-            our_spikes.push((estimate.mean_firing_rate() * self.steps_of_all_neurons()).round());
+            our_spikes.push((mean_firing_rate(&estimate.firing_rates) * self.steps_of_all_neurons()).round());
             network = optimizer.step(training.learning_rate, network, self.trained(estimate.gradients));
         }
         let array = |values: Vec<f64>| Array { shape: vec![values.len()], values };

@@ -1,0 +1,155 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::bench::BenchArgs;
+use crate::config::TaskName;
+use crate::device::DeviceName;
+use crate::method::{CellName, MethodName, SignalName};
+
+const EXAMPLES: &str = "\
+Examples:
+  eprop                                        train pattern generation by e-prop
+  eprop train --method bptt                    the same by back-propagation through time
+  eprop train spoken-digits --data FOLDER      a spiking network on recordings
+  eprop train spoken-digits --data FOLDER --cell lstm --method bptt
+  eprop eval runs/spoken-digits-1 --data FOLDER --json
+  eprop gradcheck tests/fixtures/alif_seed1.safetensors
+  eprop bench --cell alif --method bptt --steps 1000";
+
+/// Train recurrent and spiking networks by e-prop.
+#[derive(Debug, Parser)]
+#[command(name = "eprop", version, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do; without it, pattern generation is trained
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a network on a task
+    Train(TrainArgs),
+    /// Report the metrics of a trained network
+    Eval(EvalArgs),
+    /// Compare gradients with those that another program stored
+    Gradcheck(GradcheckArgs),
+    /// Measure time and memory of a training step
+    Bench(BenchArgs),
+}
+
+/// Options of `eprop train`. What is not given follows from the task.
+#[derive(Debug, Default, Clone, Args)]
+pub struct TrainArgs {
+    /// The task
+    #[arg(value_enum)]
+    pub task: Option<TaskName>,
+    /// Algorithm that finds the gradients
+    #[arg(long, value_enum)]
+    pub method: Option<MethodName>,
+    /// Learning signal of e-prop
+    #[arg(long, value_enum)]
+    pub signal: Option<SignalName>,
+    /// Cell of the recurrent layer
+    #[arg(long, value_enum)]
+    pub cell: Option<CellName>,
+    /// Device: flex, ndarray or wgpu
+    #[arg(long)]
+    pub device: Option<DeviceName>,
+    /// Seed of weights, data and order
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Number of updates
+    #[arg(long, value_parser = positive)]
+    pub iterations: Option<usize>,
+    /// Number of sequences in a batch
+    #[arg(long, value_parser = positive)]
+    pub batch: Option<usize>,
+    /// e-prop's chunk, or the window of truncated BPTT, in steps
+    #[arg(long, value_parser = positive)]
+    pub chunk: Option<usize>,
+    /// Learning rate
+    #[arg(long)]
+    pub lr: Option<f64>,
+    /// Folder of the run (default: a new one under runs/)
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Folder of the recordings
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Settings in the form of a run's config.toml; flags go before them
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// A part of the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SplitName {
+    /// What the network was trained on.
+    Train,
+    /// What it was not.
+    Test,
+    /// Every recording.
+    All,
+}
+
+/// Options of `eprop eval`.
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// Folder of the run
+    pub run: PathBuf,
+    /// Folder of the recordings (default: the run's)
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Part of the data
+    #[arg(long, value_enum, default_value = "test")]
+    pub split: SplitName,
+    /// Device: flex, ndarray or wgpu (default: the run's)
+    #[arg(long)]
+    pub device: Option<DeviceName>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Floating-point types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DtypeName {
+    /// 64 bits.
+    F64,
+    /// 32 bits.
+    F32,
+}
+
+/// Options of `eprop gradcheck`.
+#[derive(Debug, Args)]
+pub struct GradcheckArgs {
+    /// The fixture; its description is the .json file beside it
+    pub fixture: PathBuf,
+    /// Device: flex, ndarray or wgpu
+    #[arg(long, default_value = "flex")]
+    pub device: DeviceName,
+    /// Chunk of the eligibility engine, in steps
+    #[arg(long, default_value_t = 50, value_parser = positive)]
+    pub chunk: usize,
+    /// Floating-point type
+    #[arg(long, value_enum, default_value = "f64")]
+    pub dtype: DtypeName,
+    /// Largest relative error that passes
+    #[arg(long, default_value_t = 1e-9)]
+    pub tolerance: f64,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be at least 1".into()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("is not a whole number".into()),
+    }
+}

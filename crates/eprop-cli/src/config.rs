@@ -1,0 +1,340 @@
+//! Settings of a run, as its config.toml holds them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use burn_eprop::Loss;
+use burn_eprop::cell::InputNormalization;
+use burn_eprop::loss::{Objective, RateRegularization};
+use clap::ValueEnum;
+use eprop_tasks::pattern_generation::PatternGenerationConfig;
+use eprop_tasks::spoken_digits::SpokenDigitsConfig;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::cli::TrainArgs;
+use crate::device::DeviceName;
+use crate::method::{CellName, MethodName, SignalName};
+
+/// A task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TaskName {
+    /// Sums of sines from frozen noise; needs no data.
+    PatternGeneration,
+    /// Recordings of spoken digits; needs --data.
+    SpokenDigits,
+}
+
+/// An optimizer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptimizerName {
+    /// Plain gradient descent.
+    Sgd,
+    /// Adam with its usual constants.
+    Adam,
+}
+
+/// How the learning rate changes over the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// Not at all.
+    Constant,
+    /// Down to 0 along a cosine.
+    Cosine,
+}
+
+/// All settings of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// What is learnt.
+    pub task: TaskName,
+    /// Which algorithm finds the gradients.
+    pub method: MethodName,
+    /// The learning signal of e-prop.
+    pub signal: SignalName,
+    /// The cell.
+    pub cell: CellName,
+    /// Where.
+    pub device: DeviceName,
+    /// Seed of weights, data and order.
+    pub seed: u64,
+    /// Number of updates.
+    pub iterations: usize,
+    /// Sequences in a batch.
+    pub batch: usize,
+    /// e-prop's chunk, or the window of truncated BPTT, in steps.
+    pub chunk: usize,
+    /// Learning rate, at first.
+    pub lr: f64,
+    /// The optimizer.
+    pub optimizer: OptimizerName,
+    /// The learning rate's course.
+    pub schedule: Schedule,
+    /// Gradients of a parameter are scaled down to this norm.
+    pub clip_norm: Option<f64>,
+    /// Folder of the recordings.
+    pub data: Option<PathBuf>,
+    /// The network.
+    pub network: NetworkSettings,
+    /// Firing-rate regularisation.
+    pub rate: Option<RateSettings>,
+    /// The task's own settings.
+    pub pattern_generation: Option<PatternGenerationConfig>,
+    /// The task's own settings.
+    pub spoken_digits: Option<SpokenDigitsConfig>,
+}
+
+/// Sizes and constants of the network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkSettings {
+    /// Number of neurons.
+    pub neurons: usize,
+    /// Duration of a step.
+    pub dt_ms: f64,
+    /// Membrane time constant.
+    pub tau_membrane_ms: f64,
+    /// Time constant of the adaptation.
+    pub tau_adaptation_ms: f64,
+    /// Strength of the adaptation, of every second half of the neurons.
+    pub adaptation_strength: f64,
+    /// Threshold.
+    pub threshold: f64,
+    /// n_ref, in steps.
+    pub refractory_steps: usize,
+    /// Factor of the synaptic current.
+    pub input_normalization: InputNormalization,
+    /// Standard deviation of the input weights, times the root of their number.
+    pub input_gain: f64,
+    /// Standard deviation of the recurrent weights, times the root of their number.
+    pub recurrent_gain: f64,
+    /// Time constant of the readout; 0 for none.
+    pub tau_readout_ms: f64,
+    /// Whether the readout's factor is 1 − κ.
+    pub readout_normalized: bool,
+}
+
+/// Firing-rate regularisation.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateSettings {
+    /// c.
+    pub strength: f64,
+    /// f*.
+    pub target_hz: f64,
+}
+
+impl RunConfig {
+    /// The settings that flags and a settings file ask for; what they leave open follows from task, cell and
+    /// method.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read or has an unknown or misshapen setting, or a value is out of range.
+    pub fn resolve(args: &TrainArgs) -> Result<Self> {
+        let mut asked = match &args.config {
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
+                text.parse::<Table>().with_context(|| format!("{} is not TOML", path.display()))?
+            }
+            None => Table::new(),
+        };
+        merge(&mut asked, flags(args)?);
+        let source = args.config.as_deref();
+        let task = choice(&asked, "task", source)?.unwrap_or(TaskName::PatternGeneration);
+        let default_cell = match task {
+            TaskName::PatternGeneration => CellName::Lif,
+            TaskName::SpokenDigits => CellName::Alif,
+        };
+        let cell = choice(&asked, "cell", source)?.unwrap_or(default_cell);
+        let defaults = match task {
+            TaskName::PatternGeneration => pattern_generation(cell),
+            TaskName::SpokenDigits => spoken_digits(cell),
+        };
+        let mut table = Table::try_from(defaults).context("default settings")?;
+        merge(&mut table, asked);
+        let config: Self = table.try_into().with_context(|| describe(source))?;
+        config.validate().with_context(|| describe(source))?;
+        Ok(config)
+    }
+
+    /// Reads a run's config.toml.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let config: Self =
+            toml::from_str(&text).with_context(|| format!("{} is not a run's settings", path.display()))?;
+        config.validate().with_context(|| path.display().to_string())?;
+        Ok(config)
+    }
+
+    /// The settings as TOML.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("settings are plain values")
+    }
+
+    /// What the run minimises.
+    pub fn objective(&self) -> Objective {
+        let objective = match self.task {
+            TaskName::PatternGeneration => Objective::sum(Loss::MeanSquaredError),
+            TaskName::SpokenDigits => Objective::mean(Loss::SoftmaxCrossEntropy),
+        };
+        let rate =
+            self.rate.map(|rate| RateRegularization::new(rate.strength, rate.target_hz, self.network.dt_ms));
+        Objective { rate, ..objective }
+    }
+
+    fn validate(&self) -> Result<()> {
+        ensure!(self.iterations > 0, "iterations is 0, but must be at least 1");
+        ensure!(self.batch > 0, "batch is 0, but must be at least 1");
+        ensure!(self.chunk > 0, "chunk is 0, but must be at least 1");
+        ensure!(
+            self.lr.is_finite() && self.lr > 0.0,
+            "lr is {}, but must be finite and greater than 0",
+            self.lr
+        );
+        if let Some(norm) = self.clip_norm {
+            ensure!(
+                norm.is_finite() && norm > 0.0,
+                "clip_norm is {norm}, but must be finite and greater than 0"
+            );
+        }
+        ensure!(self.network.neurons > 0, "network.neurons is 0, but must be at least 1");
+        for (name, gain) in
+            [("input_gain", self.network.input_gain), ("recurrent_gain", self.network.recurrent_gain)]
+        {
+            ensure!(gain.is_finite(), "network.{name} is {gain}, but must be finite");
+        }
+        Ok(self.objective().validate()?)
+    }
+}
+
+fn describe(source: Option<&Path>) -> String {
+    source.map_or("settings".into(), |path| format!("settings of {}", path.display()))
+}
+
+/// A setting on which defaults depend.
+fn choice<T: for<'a> Deserialize<'a>>(asked: &Table, name: &str, source: Option<&Path>) -> Result<Option<T>> {
+    let value = asked.get(name).cloned();
+    value
+        .map(|value| value.try_into().with_context(|| format!("`{name}` in the {}", describe(source))))
+        .transpose()
+}
+
+/// The flags that were given, as settings.
+fn flags(args: &TrainArgs) -> Result<Table> {
+    #[derive(Serialize)]
+    struct Flags<'a> {
+        task: Option<TaskName>,
+        method: Option<MethodName>,
+        signal: Option<SignalName>,
+        cell: Option<CellName>,
+        device: Option<DeviceName>,
+        seed: Option<u64>,
+        iterations: Option<usize>,
+        batch: Option<usize>,
+        chunk: Option<usize>,
+        lr: Option<f64>,
+        data: Option<&'a PathBuf>,
+    }
+    let flags = Flags {
+        task: args.task,
+        method: args.method,
+        signal: args.signal,
+        cell: args.cell,
+        device: args.device,
+        seed: args.seed,
+        iterations: args.iterations,
+        batch: args.batch,
+        chunk: args.chunk,
+        lr: args.lr,
+        data: args.data.as_ref(),
+    };
+    Table::try_from(flags).context("a flag is out of range")
+}
+
+/// Lays `over` over `base`, table by table.
+fn merge(base: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(Value::Table(base)), Value::Table(over)) => merge(base, over),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+/// Pattern generation as in Bellec et al. 2019, with three outputs.
+fn pattern_generation(cell: CellName) -> RunConfig {
+    let lstm = cell == CellName::Lstm;
+    RunConfig {
+        task: TaskName::PatternGeneration,
+        method: MethodName::Eprop,
+        signal: SignalName::Random,
+        cell,
+        device: DeviceName::Flex,
+        seed: 1,
+        iterations: 1000,
+        batch: 1,
+        chunk: 1000,
+        lr: 3e-3,
+        optimizer: OptimizerName::Adam,
+        schedule: Schedule::Cosine,
+        clip_norm: None,
+        data: None,
+        network: NetworkSettings {
+            neurons: 100,
+            dt_ms: 1.0,
+            tau_membrane_ms: 30.0,
+            tau_adaptation_ms: 200.0,
+            adaptation_strength: 0.003,
+            threshold: 0.03,
+            refractory_steps: 0,
+            input_normalization: InputNormalization::OneMinusDecay,
+            input_gain: 1.0,
+            recurrent_gain: 1.0,
+            tau_readout_ms: 30.0,
+            readout_normalized: true,
+        },
+        rate: (!lstm).then_some(RateSettings { strength: 300.0, target_hz: 10.0 }),
+        pattern_generation: Some(PatternGenerationConfig::default()),
+        spoken_digits: None,
+    }
+}
+
+/// One step a frame of 10 ms; about ten passes over the training recordings.
+fn spoken_digits(cell: CellName) -> RunConfig {
+    let lstm = cell == CellName::Lstm;
+    RunConfig {
+        task: TaskName::SpokenDigits,
+        signal: SignalName::Random,
+        iterations: 750,
+        batch: 32,
+        chunk: 100,
+        lr: 5e-3,
+        network: NetworkSettings {
+            neurons: 200,
+            dt_ms: 10.0,
+            tau_membrane_ms: 200.0,
+            tau_adaptation_ms: 2000.0,
+            adaptation_strength: 0.1,
+            threshold: 0.6,
+            refractory_steps: 0,
+            input_normalization: InputNormalization::Unit,
+            input_gain: if lstm { 1.0 } else { 0.1 },
+            recurrent_gain: if lstm { 1.0 } else { 0.5 },
+            tau_readout_ms: if lstm { 0.0 } else { 200.0 },
+            readout_normalized: false,
+        },
+        rate: (!lstm).then_some(RateSettings { strength: 1.0, target_hz: 5.0 }),
+        pattern_generation: None,
+        spoken_digits: Some(SpokenDigitsConfig::default()),
+        ..pattern_generation(cell)
+    }
+}

@@ -1,0 +1,50 @@
+//! `eprop eval`.
+
+use anyhow::Result;
+use burn_eprop::{Cell, Network};
+
+use crate::cli::{EvalArgs, SplitName};
+use crate::config::RunConfig;
+use crate::metrics::EvaluationMetrics;
+use crate::model::{self, WithNetwork};
+use crate::run_folder::RunFolder;
+use crate::task::{self, Task};
+use crate::train::{CONFIG, MODEL};
+
+/// Prints the metrics of a run's network.
+///
+/// # Errors
+///
+/// If the run or the data are missing or damaged.
+pub fn run(args: &EvalArgs) -> Result<()> {
+    let folder = RunFolder::open(&args.run);
+    let mut config = RunConfig::read(&folder.file(CONFIG))?;
+    config.data = args.data.clone().or(config.data);
+    config.device = args.device.unwrap_or(config.device);
+    let device = config.device.open();
+    let task = task::evaluate(&config, &folder, &device)?;
+    let (inputs, outputs) = (task.inputs(), task.outputs());
+    let evaluation = Evaluation { config: &config, folder: &folder, task, split: args.split };
+    let metrics = model::with_network(&config, inputs, outputs, &device, evaluation)?;
+    match args.json {
+        true => println!("{}", metrics.to_json()),
+        false => println!("{}", metrics.to_line()),
+    }
+    Ok(())
+}
+
+struct Evaluation<'a> {
+    config: &'a RunConfig,
+    folder: &'a RunFolder,
+    task: Box<dyn Task>,
+    split: SplitName,
+}
+
+impl WithNetwork for Evaluation<'_> {
+    type Output = EvaluationMetrics;
+
+    fn run<C: Cell>(self, network: Network<C>) -> Result<EvaluationMetrics> {
+        let network = model::load(network, &self.folder.file(MODEL))?;
+        EvaluationMetrics::measure(&network, self.task.as_ref(), self.config, self.split)
+    }
+}

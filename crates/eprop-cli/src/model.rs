@@ -1,0 +1,102 @@
+//! Networks from settings, and their files.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use burn::module::Module;
+use burn::store::ModuleRecord;
+use burn::tensor::{Bytes, Device};
+use burn_eprop::cell::{AlifConfig, LifConfig, LstmConfig};
+use burn_eprop::init::Initializer;
+use burn_eprop::readout::LeakyReadoutConfig;
+use burn_eprop::{Cell, Network, NetworkConfig};
+
+use crate::config::RunConfig;
+use crate::method::CellName;
+
+/// Something to do with a network of any cell.
+pub trait WithNetwork {
+    /// Its result.
+    type Output;
+
+    /// Does it.
+    fn run<C: Cell>(self, network: Network<C>) -> Result<Self::Output>;
+}
+
+/// Builds the network that settings describe and hands it on.
+///
+/// # Errors
+///
+/// If a setting of the network is out of range.
+pub fn with_network<W: WithNetwork>(
+    config: &RunConfig,
+    inputs: usize,
+    outputs: usize,
+    device: &Device,
+    then: W,
+) -> Result<W::Output> {
+    let settings = &config.network;
+    let readout = LeakyReadoutConfig::new()
+        .with_tau_ms((settings.tau_readout_ms != 0.0).then_some(settings.tau_readout_ms))
+        .with_dt_ms(settings.dt_ms)
+        .with_normalized(settings.readout_normalized);
+    let network = NetworkConfig::new(inputs, outputs)
+        .with_readout(readout)
+        .with_input_initializer(Initializer::FanIn { gain: settings.input_gain })
+        .with_recurrent_initializer(Initializer::FanIn { gain: settings.recurrent_gain })
+        .with_seed(config.seed);
+    network.validate()?;
+    match config.cell {
+        CellName::Lif => {
+            let cell = lif(config);
+            cell.validate()?;
+            then.run(network.init(vec![cell.init(device)], device))
+        }
+        CellName::Alif => {
+            let cell = alif(config);
+            cell.validate()?;
+            then.run(network.init(vec![cell.init(device)], device))
+        }
+        CellName::Lstm => then.run(network.init(vec![LstmConfig::new(settings.neurons).init()], device)),
+    }
+}
+
+fn lif(config: &RunConfig) -> LifConfig {
+    let settings = &config.network;
+    LifConfig::new(settings.neurons)
+        .with_tau_membrane_ms(settings.tau_membrane_ms.into())
+        .with_dt_ms(settings.dt_ms)
+        .with_threshold(settings.threshold)
+        .with_refractory_steps(settings.refractory_steps)
+        .with_input_normalization(settings.input_normalization)
+}
+
+/// The second half of the neurons adapts.
+fn alif(config: &RunConfig) -> AlifConfig {
+    let settings = &config.network;
+    let adaptive = settings.neurons.div_ceil(2);
+    AlifConfig::mixed(settings.neurons, adaptive, settings.adaptation_strength)
+        .with_tau_adaptation_ms(settings.tau_adaptation_ms.into())
+        .with_tau_membrane_ms(settings.tau_membrane_ms.into())
+        .with_dt_ms(settings.dt_ms)
+        .with_threshold(settings.threshold)
+        .with_refractory_steps(settings.refractory_steps)
+        .with_input_normalization(settings.input_normalization)
+}
+
+/// A network's record.
+pub fn to_bytes<C: Cell>(network: Network<C>) -> Result<Bytes> {
+    network.into_record().into_bytes().context("the network cannot be written")
+}
+
+/// Fills a network from its record.
+///
+/// # Errors
+///
+/// If the file is missing, corrupt or of another network.
+pub fn load<C: Cell>(network: Network<C>, path: &Path) -> Result<Network<C>> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes));
+    let record = record.with_context(|| format!("{} is not a whole network", path.display()))?;
+    network.try_load_record(record).with_context(|| format!("{} does not fit its settings", path.display()))
+}

@@ -1,0 +1,167 @@
+//! The plots of a run.
+
+use anyhow::{Context, Result};
+use burn::tensor::Tensor;
+use burn_eprop::eligibility::stepwise_traces;
+use burn_eprop::estimator::{ChunkRecord, Eprop, LayerRecord};
+use burn_eprop::{Batch, Cell, Network};
+use eprop_tasks::plot::{Lines, Panel, Raster, Scale, Series, confusion_matrix, figure, learning_curve};
+
+use crate::cli::SplitName;
+use crate::config::{RunConfig, TaskName};
+use crate::metrics::{EvaluationMetrics, TrainingMetrics};
+use crate::run_folder::RunFolder;
+use crate::task::{Task, values};
+
+/// Draws the learning curve, the activity in one sequence and, for classes, the confusion matrix.
+///
+/// # Errors
+///
+/// If a file cannot be written.
+pub fn draw<C: Cell>(
+    network: &Network<C>,
+    task: &dyn Task,
+    config: &RunConfig,
+    rows: &[TrainingMetrics],
+    metrics: &EvaluationMetrics,
+    folder: &RunFolder,
+) -> Result<()> {
+    draw_learning_curve(task, rows, folder)?;
+    draw_activity(network, task, config, folder)?;
+    if let Some((names, counts)) = &metrics.confusion {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        confusion_matrix(
+            folder.file("confusion_matrix.svg"),
+            "Decisions on the test split",
+            &names,
+            &counts.concat(),
+        )?;
+    }
+    Ok(())
+}
+
+fn draw_learning_curve(task: &dyn Task, rows: &[TrainingMetrics], folder: &RunFolder) -> Result<()> {
+    let x: Vec<f64> = rows.iter().map(|row| row.iteration as f64).collect();
+    let series = |name: &str, value: fn(&TrainingMetrics) -> f64| {
+        let y: Vec<f64> = rows.iter().map(value).collect();
+        Series::new(name, &x, &y)
+    };
+    let loss = Lines::new("loss", "loss", vec![series("training", |row| row.loss)]).with_scale(Scale::Log);
+    let name = task.score_name();
+    let score = Lines::new(name, name, vec![series("training", |row| row.score)]);
+    let file = folder.file("learning_curve.svg");
+    Ok(learning_curve(file, "Learning curve", "iteration", loss, Some(score))?)
+}
+
+/// Inputs, neurons, learning signal, a trace and outputs of one sequence of the test split.
+fn draw_activity<C: Cell>(
+    network: &Network<C>,
+    task: &dyn Task,
+    config: &RunConfig,
+    folder: &RunFolder,
+) -> Result<()> {
+    let examples = task.batches(SplitName::Test)?;
+    let example = examples.first().context("the test split is empty")?;
+    let batch = first_sequence(&example.batch);
+    let signal = config.signal.create();
+    let mut eprop = Eprop::boxed(config.objective(), signal).with_chunk(batch.steps());
+    let mut records = Vec::new();
+    eprop.estimate_observed(network, &batch, &mut |record| records.push(record));
+    let record = records.first().context("a sequence has at least one step")?;
+    let layer = &record.layers[0];
+    let dt_ms = config.network.dt_ms;
+
+    let mut panels = vec![input_panel(&batch, config), neuron_panel(layer, config)];
+    panels.extend(learning_panels(layer, dt_ms));
+    panels.extend(output_panels(record, &batch, config));
+    let title = match config.task {
+        TaskName::PatternGeneration => "Pattern generation after training",
+        TaskName::SpokenDigits => "A recording of the test split after training",
+    };
+    Ok(figure(folder.file("activity.svg"), title, "time (ms)", &panels)?)
+}
+
+/// The first sequence of a batch, without its padding.
+fn first_sequence(batch: &Batch) -> Batch {
+    let length = batch.lengths()[0].max(1);
+    let cut = |tensor: &Tensor<3>| tensor.clone().narrow(0, 0, 1).narrow(1, 0, length);
+    Batch::new(cut(batch.inputs()), cut(batch.targets()))
+}
+
+fn input_panel(batch: &Batch, config: &RunConfig) -> Panel {
+    let inputs = values(batch.inputs());
+    let count = batch.inputs().dims()[2];
+    let dt_ms = config.network.dt_ms;
+    match config.task {
+        TaskName::PatternGeneration => {
+            Panel::Raster(Raster::from_steps("Inputs", "input", dt_ms, &inputs, count as u32))
+        }
+        TaskName::SpokenDigits => {
+            // The mean of the bands tells where in the recording something is said.
+            let mean: Vec<f32> =
+                inputs.chunks(count).map(|row| row.iter().sum::<f32>() / count as f32).collect();
+            let series = vec![Series::sampled("mean of all features", dt_ms, &mean)];
+            Panel::Lines(Lines::new("Inputs", "z-score", series))
+        }
+    }
+}
+
+fn neuron_panel(layer: &LayerRecord, config: &RunConfig) -> Panel {
+    let outputs = values(&layer.outputs);
+    let count = layer.outputs.dims()[2];
+    let dt_ms = config.network.dt_ms;
+    if outputs.iter().all(|&z| z == 0.0 || z == 1.0) {
+        return Panel::Raster(Raster::from_steps("Neurons", "neuron", dt_ms, &outputs, count as u32));
+    }
+    let shown = (0..count.min(4)).map(|unit| {
+        let y: Vec<f32> = outputs.iter().skip(unit).step_by(count).copied().collect();
+        Series::sampled(format!("unit {unit}"), dt_ms, &y)
+    });
+    Panel::Lines(Lines::new("Units", "output", shown.collect()))
+}
+
+/// The learning signal of the neuron that gets the strongest one, and the trace of one of its synapses.
+fn learning_panels(layer: &LayerRecord, dt_ms: f64) -> Vec<Panel> {
+    let [steps, _, neurons] = layer.signal.dims();
+    let signal = values(&layer.signal);
+    let power = |neuron: usize| signal.iter().skip(neuron).step_by(neurons).map(|l| l * l).sum::<f32>();
+    let neuron = (0..neurons).max_by(|&a, &b| power(a).total_cmp(&power(b))).unwrap_or(0);
+    let signal: Vec<f32> = signal.iter().skip(neuron).step_by(neurons).copied().collect();
+
+    // Of the synapses onto the neuron, the one whose input is most active.
+    let activity = values(&layer.pre.clone().abs().sum_dim(0));
+    let inputs = activity.len();
+    let synapse = (0..inputs).max_by(|&a, &b| activity[a].total_cmp(&activity[b])).unwrap_or(0);
+    let pre = layer.pre.clone().narrow(2, synapse, 1);
+    let trace = stepwise_traces(&layer.linearization, pre).swap_remove(0);
+    let trace = values(&trace.reshape([steps, neurons]).narrow(1, neuron, 1));
+    let lines = |title: &str, label: &str, y: &[f32]| {
+        Panel::Lines(Lines::new(title, label, vec![Series::sampled(format!("neuron {neuron}"), dt_ms, y)]))
+    };
+    vec![lines("Learning signal", "L", &signal), lines("Eligibility trace of a synapse", "e", &trace)]
+}
+
+fn output_panels(record: &ChunkRecord, batch: &Batch, config: &RunConfig) -> Vec<Panel> {
+    let outputs = values(&record.outputs);
+    let targets = values(batch.targets());
+    let count = record.outputs.dims()[2];
+    let dt_ms = config.network.dt_ms;
+    let column = |values: &[f32], output: usize| -> Vec<f32> {
+        values.iter().skip(output).step_by(count).copied().collect()
+    };
+    match config.task {
+        TaskName::PatternGeneration => (0..count)
+            .map(|output| {
+                let (y, target) = (column(&outputs, output), column(&targets, output));
+                Panel::Lines(Lines::output_and_target(format!("Output {output}"), "y", dt_ms, &y, &target))
+            })
+            .collect(),
+        TaskName::SpokenDigits => {
+            let digit = (0..count).find(|&class| targets[class] == 1.0).unwrap_or(0);
+            let series =
+                (0..count).map(|class| Series::sampled(class.to_string(), dt_ms, &column(&outputs, class)));
+            let title = format!("Outputs (the digit is {digit})");
+            vec![Panel::Lines(Lines::new(title, "y", series.collect()))]
+        }
+    }
+}

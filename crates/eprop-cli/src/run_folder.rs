@@ -1,0 +1,64 @@
+//! The folder of a run.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+/// A folder with the settings, the model, the metrics and the plots of a run.
+#[derive(Debug, Clone)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// A new folder: the given one, or the first free `runs/{name}-{number}`.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be created or already holds something.
+    pub fn create(path: Option<&Path>, name: &str) -> Result<Self> {
+        let path = match path {
+            Some(path) => path.to_owned(),
+            None => (1..)
+                .map(|number| Path::new("runs").join(format!("{name}-{number}")))
+                .find(|path| !path.exists())
+                .expect("numbers do not end"),
+        };
+        fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        let mut entries = fs::read_dir(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        if entries.next().is_some() {
+            bail!("{} is not empty; choose another --out", path.display());
+        }
+        Ok(Self { path })
+    }
+
+    /// The folder of a run that has been.
+    pub fn open(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    /// Where a file of the run is.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes a file under a temporary name and renames it: whatever goes wrong, a file of that name is whole.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let target = self.file(name);
+        let write = || -> std::io::Result<()> {
+            let mut file = tempfile::NamedTempFile::new_in(&self.path)?;
+            file.write_all(bytes)?;
+            file.as_file().sync_all()?;
+            file.persist(&target)?;
+            Ok(())
+        };
+        write().with_context(|| format!("cannot write {}", target.display()))
+    }
+}

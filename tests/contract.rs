@@ -1,0 +1,184 @@
+//! The contract that every cell fulfils with every option, over random problems.
+
+use burn::module::Module;
+use burn_eprop::cell::InputNormalization;
+use burn_eprop::estimator::TruncatedBptt;
+use burn_eprop::loss::{RateAveraging, RateRegularization, Reduction};
+use burn_eprop::network::GradientPaths;
+use burn_eprop::surrogate::PseudoDerivative;
+use burn_eprop::{Cell, Objective, OnlineEstimator};
+use eprop_cli::device::DeviceName;
+use eprop_tests::case::{Build, Case, LOSSES, Problem, REDUCTIONS, SHAPES, float64};
+use eprop_tests::findings::{Findings, assert_close, assert_same_gradients, values};
+use eprop_tests::for_every_cell;
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::{RngSeed, TestRunner};
+use rand::RngExt;
+
+for_every_cell!(contract);
+
+/// Problems for each cell; the same in every run.
+const CASES: u32 = 12;
+
+fn contract<C: Cell>(build: Build<C>) {
+    let config = ProptestConfig {
+        cases: std::env::var("CC").map_or(CASES, |s| s.parse().unwrap()),
+        max_shrink_iters: 0,
+        rng_seed: RngSeed::Fixed(0),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let check = |case: Case| {
+        for device in [DeviceName::Flex, DeviceName::NdArray] {
+            println!("{device}: {case:?}");
+            let problem = Problem::new(&case, build, &float64(&device.open()));
+            let eprop = local_gradient(&problem);
+            any_chunk(&problem, &eprop);
+            any_pieces(&problem, &eprop, &case);
+            one_window(&problem);
+        }
+        Ok(())
+    };
+    TestRunner::new(config).run(&cases(), check).unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// Symmetric e-prop is BPTT without the paths that leave a neuron. Returns what e-prop finds in one chunk.
+fn local_gradient<C: Cell>(problem: &Problem<C>) -> Findings {
+    let eprop = problem.estimate(problem.eprop(problem.batch.steps()));
+    eprop.assert_active::<C>();
+    let bptt = problem.estimate(problem.bptt(GradientPaths::LOCAL));
+    eprop.assert_agrees("e-prop and local BPTT", &bptt, 1e-10);
+
+    let outputs = values(&problem.network.forward(problem.batch.inputs().clone()));
+    assert_close("outputs of e-prop and of the network", &eprop.outputs, &outputs, 1e-11);
+
+    // A network that optimizers update lives on an autodiff device.
+    let trained = Problem { network: problem.network.clone().train(), ..problem.clone() };
+    let on_autodiff = trained.estimate(problem.eprop(problem.batch.steps()));
+    on_autodiff.assert_agrees("e-prop of a network with autodiff", &eprop, 1e-13);
+    eprop
+}
+
+/// A chunk's length changes nothing.
+fn any_chunk<C: Cell>(problem: &Problem<C>, whole: &Findings) {
+    for chunk in [1, 3, 7, problem.batch.steps() + 5] {
+        let chunked = problem.estimate(problem.eprop(chunk));
+        chunked.assert_agrees(&format!("e-prop in chunks of {chunk}"), whole, 1e-11);
+    }
+}
+
+/// A sequence fed in pieces gives the gradient of the whole.
+fn any_pieces<C: Cell>(problem: &Problem<C>, whole: &Findings, case: &Case) {
+    let pieces = stream(problem, problem.eprop(3), random_pieces(case));
+    let whole = Findings { outputs: Vec::new(), ..whole.clone() };
+    pieces.assert_agrees("e-prop in pieces", &whole, 1e-11);
+}
+
+/// Losses and gradients of pieces of the given lengths, summed; without outputs.
+fn stream<C: Cell>(
+    problem: &Problem<C>,
+    mut estimator: impl OnlineEstimator<C>,
+    lengths: Vec<usize>,
+) -> Findings {
+    let Problem { network, batch, .. } = problem;
+    let mut state = estimator.start(network, batch.size());
+    let mut start = 0;
+    let mut feed = |length: usize| {
+        let piece = batch.piece(start..start + length);
+        start += length;
+        let findings = Findings::new(network, &estimator.feed(network, &mut state, &piece));
+        Findings { outputs: Vec::new(), ..findings }
+    };
+    let mut lengths = lengths.into_iter();
+    let mut sum = feed(lengths.next().expect("a sequence has a piece"));
+    lengths.for_each(|length| sum.add_piece(feed(length)));
+    sum
+}
+
+/// Lengths from 1 to 7 that sum to the number of steps.
+fn random_pieces(case: &Case) -> Vec<usize> {
+    let rng = &mut case.rng(3);
+    let mut left = case.steps;
+    let mut lengths = Vec::new();
+    while left > 0 {
+        let length = rng.random_range(1..=left.min(7));
+        lengths.push(length);
+        left -= length;
+    }
+    lengths
+}
+
+/// Truncated BPTT with a window as long as the sequence is BPTT; and its windows are pieces.
+fn one_window<C: Cell>(problem: &Problem<C>) {
+    let Problem { objective, batch, .. } = problem;
+    let bptt = problem.estimate(problem.bptt(GradientPaths::ALL));
+    for window in [batch.steps(), batch.steps() + 5] {
+        let truncated = problem.estimate(TruncatedBptt::new(*objective, window).with_outputs(true));
+        truncated.assert_agrees("BPTT in one window", &bptt, 1e-10);
+    }
+
+    let unregularized = Problem { objective: Objective { rate: None, ..*objective }, ..problem.clone() };
+    let window = 5;
+    let lengths = (0..batch.steps()).step_by(window).map(|start| window.min(batch.steps() - start));
+    let truncated = TruncatedBptt::new(unregularized.objective, window);
+    let windows = unregularized.estimate(truncated);
+    let pieces = stream(&unregularized, truncated, lengths.collect());
+    assert_same_gradients("BPTT in windows and in pieces", &pieces.gradients, &windows.gradients, 1e-11);
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let sizes = (2..4_usize, 20..36_usize, 2..5_usize, prop::collection::vec(5..9_usize, 1..3), 2..4_usize);
+    let flags = any::<[bool; 4]>();
+    let spiking = (select(&[0, 1, 3][..]), input_normalizations(), pseudo_derivatives());
+    let tau_out_ms = select(&[None, Some(4.0), Some(10.0)][..]);
+    (any::<u64>(), sizes, flags, spiking, tau_out_ms, objectives()).prop_map(
+        |(seed, sizes, flags, spiking, tau_out_ms, objective)| {
+            let (batch, steps, inputs, neurons, outputs) = sizes;
+            let [bias, normalized_readout, mask, unequal_lengths] = flags;
+            let (refractory_steps, input_normalization, pseudo_derivative) = spiking;
+            Case {
+                seed,
+                batch,
+                steps,
+                inputs,
+                neurons,
+                outputs,
+                bias,
+                refractory_steps,
+                input_normalization,
+                pseudo_derivative,
+                tau_out_ms,
+                normalized_readout,
+                mask,
+                unequal_lengths,
+                objective,
+            }
+        },
+    )
+}
+
+fn input_normalizations() -> impl Strategy<Value = InputNormalization> {
+    select(&[InputNormalization::Unit, InputNormalization::OneMinusDecay][..])
+}
+
+fn pseudo_derivatives() -> impl Strategy<Value = PseudoDerivative> {
+    (select(&SHAPES[..]), 0.2..0.6, any::<[bool; 2]>()).prop_map(|(shape, height, flags)| {
+        let [divide_by_threshold, zero_in_refractoriness] = flags;
+        PseudoDerivative { shape, height, divide_by_threshold, zero_in_refractoriness }
+    })
+}
+
+fn objectives() -> impl Strategy<Value = Objective> {
+    let averaging = vec![None, Some(RateAveraging::Batch), Some(RateAveraging::PerTrial)];
+    (select(&LOSSES[..]), select(&REDUCTIONS[..]), select(averaging)).prop_map(
+        |(loss, reduction, averaging)| {
+            // The regulariser's gradient is to be of the size of the task's.
+            let strength = if reduction == Reduction::Sum { 300.0 } else { 5.0 };
+            let rate =
+                RateRegularization { strength, target_per_step: 0.05, averaging: RateAveraging::Batch };
+            let rate = averaging.map(|averaging| rate.with_averaging(averaging));
+            Objective { loss, reduction, rate }
+        },
+    )
+}

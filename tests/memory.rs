@@ -1,0 +1,58 @@
+//! Memory against the length of a sequence: that of e-prop and of truncated BPTT does not grow, BPTT's does.
+//!
+//! The allocator is the process's, so this file holds one test.
+
+use burn::module::Module;
+use burn::tensor::{DType, Device};
+use burn_eprop::GradientEstimator;
+use burn_eprop::cell::Alif;
+use burn_eprop::estimator::{Bptt, Eprop, TruncatedBptt};
+use burn_eprop::signal::Symmetric;
+use eprop_tests::case::{Case, Problem};
+use eprop_tests::cells::alif;
+use peak_alloc::PeakAlloc;
+
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
+
+const SHORT: usize = 500;
+const LONG: usize = 4000;
+
+#[test]
+fn eprop_takes_the_same_memory_whatever_the_length() {
+    for masked in [false, true] {
+        let [short, long] = [SHORT, LONG].map(|steps| problem(steps, masked));
+        let growth = |peak: &dyn Fn(&Problem<Alif>) -> usize| {
+            peak(&short); // whatever is set up once
+            let [short, long] = [peak(&short), peak(&long)];
+            println!("{short} bytes for {SHORT} steps, {long} for {LONG}");
+            assert!(short > 1000, "{short} bytes cannot be all that an estimate takes");
+            long as f64 / short as f64
+        };
+        let eprop = growth(&|problem| peak(problem, Eprop::new(problem.objective, Symmetric).with_chunk(25)));
+        let truncated = growth(&|problem| peak(problem, TruncatedBptt::new(problem.objective, 25)));
+        let bptt = growth(&|problem| peak(problem, Bptt::new(problem.objective)));
+        assert!(eprop < 1.05, "e-prop's memory grows {eprop:.3} times, masked: {masked}");
+        assert!(truncated < 1.05, "truncated BPTT's memory grows {truncated:.3} times, masked: {masked}");
+        assert!(bptt > 4.0, "BPTT's memory grows {bptt:.3} times, so this measures something else");
+    }
+}
+
+/// With or without a mask and unequal lengths, which belong to the batch as its inputs do.
+fn problem(steps: usize, masked: bool) -> Problem<Alif> {
+    let sizes = Case { batch: 4, steps, inputs: 10, neurons: vec![20], outputs: 2, ..Case::new(0) };
+    let case = Case { mask: masked, unequal_lengths: masked, ..sizes };
+    let problem = Problem::new(&case, alif, &(&Device::flex(), DType::F32).into());
+    // As an optimizer updates it: e-prop itself has to leave the graph alone.
+    Problem { network: problem.network.train(), ..problem }
+}
+
+/// Most bytes that live at once during an estimate, besides those that lived before.
+fn peak(problem: &Problem<Alif>, mut estimator: impl GradientEstimator<Alif>) -> usize {
+    let before = ALLOCATOR.current_usage();
+    ALLOCATOR.reset_peak_usage();
+    let estimate = estimator.estimate(&problem.network, &problem.batch);
+    let peak = ALLOCATOR.peak_usage() - before;
+    assert!(burn_eprop::estimator::mean_firing_rate(&estimate.firing_rates) > 0.02, "a silent network");
+    peak
+}
