@@ -121,8 +121,9 @@ fn one_window<C: Cell>(problem: &Problem<C>) {
     let unregularized = Problem { objective: Objective { rate: None, ..*objective }, ..problem.clone() };
     let window = 5;
     let lengths = (0..batch.steps()).step_by(window).map(|start| window.min(batch.steps() - start));
-    let truncated = TruncatedBptt::new(unregularized.objective, window);
+    let truncated = TruncatedBptt::new(unregularized.objective, window).with_outputs(true);
     let windows = unregularized.estimate(truncated);
+    assert_close("outputs of windows", &windows.outputs, &bptt.outputs, 1e-11);
     let pieces = stream(&unregularized, truncated, lengths.collect());
     assert_same_gradients("BPTT in windows and in pieces", &pieces.gradients, &windows.gradients, 1e-11);
 }

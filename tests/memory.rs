@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::tensor::{DType, Device};
 use burn_eprop::GradientEstimator;
 use burn_eprop::cell::Alif;
-use burn_eprop::estimator::{Bptt, Eprop, TruncatedBptt};
+use burn_eprop::estimator::{Bptt, Eprop, TruncatedBptt, mean_firing_rate};
 use burn_eprop::signal::Symmetric;
 use eprop_tests::case::{Case, Problem};
 use eprop_tests::cells::alif;
@@ -53,6 +53,6 @@ fn peak(problem: &Problem<Alif>, mut estimator: impl GradientEstimator<Alif>) ->
     ALLOCATOR.reset_peak_usage();
     let estimate = estimator.estimate(&problem.network, &problem.batch);
     let peak = ALLOCATOR.peak_usage() - before;
-    assert!(burn_eprop::estimator::mean_firing_rate(&estimate.firing_rates) > 0.02, "a silent network");
+    assert!(mean_firing_rate(&estimate.firing_rates) > 0.02, "a silent network");
     peak
 }

@@ -1,6 +1,6 @@
 //! A spiking network learns to remember: which of two inputs was active at the start?
 //!
-//! Takes about 20 s and ends above 95 % correct; `--quick` stops after a few updates.
+//! Takes a few seconds and ends above 95 % correct; `--quick` stops after a few updates.
 
 use burn::optim::{AdamConfig, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};

@@ -1,7 +1,7 @@
 //! Learning while a sequence goes on: an LSTM predicts a drifting oscillation ten steps ahead, and its weights change
 //! every 20 steps of one endless stream.
 //!
-//! Takes a few seconds; the error falls to less than a tenth of its first value. `--quick` stops early.
+//! Takes a few seconds; the error falls to about a quarter of that of the first 4,000 steps and stays there. `--quick` stops early.
 
 use burn::optim::{AdamConfig, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};

@@ -6,6 +6,9 @@ use burn::tensor::{DType, Device, Tensor, TensorCreationOptions, TensorData};
 
 use crate::error::NonFinite;
 
+/// Steps that are looked through at a time.
+const STRETCH: usize = 256;
+
 /// Sequences to learn from: inputs, targets and which steps count.
 #[derive(Debug, Clone)]
 pub struct Batch {
@@ -134,31 +137,56 @@ impl Batch {
 
     /// Weight of each step in a summed loss, [batch, time]: the mask, and 0 behind a sequence's end.
     pub fn weights(&self) -> Tensor<2> {
-        match (self.mask.clone(), self.valid()) {
-            (Some(mask), Some(valid)) => mask * valid,
-            (Some(weights), None) | (None, Some(weights)) => weights,
-            (None, None) => Tensor::ones([self.size(), self.steps()], self.options()),
-        }
+        self.weights_in(0..self.steps())
     }
 
     /// By how many steps a mean loss is divided: the sum of all weights, over batch and time.
     pub fn loss_steps(&self) -> f64 {
-        self.loss_steps.unwrap_or_else(|| self.weights().sum().into_scalar::<f64>())
+        match (self.loss_steps, &self.mask) {
+            (Some(steps), _) => steps,
+            (None, None) => self.lengths().iter().sum::<usize>() as f64,
+            (None, Some(_)) => {
+                let sums = self.stretches().map(|time| self.weights_in(time).sum().into_scalar::<f64>());
+                sums.sum()
+            }
+        }
     }
 
     /// Checks inputs, targets and mask for NaN and infinity.
     pub fn check_finite(&self) -> Result<(), NonFinite> {
-        check_finite("inputs", &self.inputs)?;
-        check_finite("targets", &self.targets)?;
-        self.mask.as_ref().map_or(Ok(()), |mask| check_finite("mask", mask))
+        for time in self.stretches() {
+            check_finite("inputs", &self.inputs.clone().slice_dim(1, time.clone()))?;
+            check_finite("targets", &self.targets.clone().slice_dim(1, time.clone()))?;
+            if let Some(mask) = &self.mask {
+                check_finite("mask", &mask.clone().slice_dim(1, time))?;
+            }
+        }
+        Ok(())
     }
 
-    /// 1 within a sequence, 0 behind its end, [batch, time].
-    fn valid(&self) -> Option<Tensor<2>> {
-        let lengths = self.lengths.as_ref()?;
+    /// The time in stretches, so that what goes through it takes memory constant in its length.
+    fn stretches(&self) -> impl Iterator<Item = Range<usize>> {
         let steps = self.steps();
-        let values = lengths.iter().flat_map(|&length| (0..steps).map(move |step| f64::from(step < length)));
-        let data = TensorData::new(values.collect::<Vec<_>>(), [self.size(), steps]);
+        (0..steps).step_by(STRETCH).map(move |start| start..(start + STRETCH).min(steps))
+    }
+
+    /// [`weights`](Self::weights) of some steps.
+    fn weights_in(&self, time: Range<usize>) -> Tensor<2> {
+        let mask = self.mask.clone().map(|mask| mask.slice_dim(1, time.clone()));
+        match (mask, self.valid_in(time.clone())) {
+            (Some(mask), Some(valid)) => mask * valid,
+            (Some(weights), None) | (None, Some(weights)) => weights,
+            (None, None) => Tensor::ones([self.size(), time.len()], self.options()),
+        }
+    }
+
+    /// 1 within a sequence, 0 behind its end, at some steps, [batch, time].
+    fn valid_in(&self, time: Range<usize>) -> Option<Tensor<2>> {
+        let lengths = self.lengths.as_ref()?;
+        let shape = [self.size(), time.len()];
+        let values =
+            lengths.iter().flat_map(|&length| time.clone().map(move |step| f64::from(step < length)));
+        let data = TensorData::new(values.collect::<Vec<_>>(), shape);
         Some(Tensor::from_data(data, self.options()))
     }
 
@@ -172,11 +200,13 @@ impl Batch {
             let piece = tensor.without_autodiff().slice_dim(1, time.clone());
             piece.swap_dims(0, 1).cast(dtype)
         };
+        let column = |weights: Tensor<2>| weights.without_autodiff().transpose().unsqueeze_dim(2).cast(dtype);
+        let weight = self.weights_in(time.clone()).mul_scalar(1.0 / loss_steps);
         BatchChunk {
             inputs: piece(self.inputs.clone()),
             targets: piece(self.targets.clone()),
-            weight: piece(self.weights().unsqueeze_dim(2)).mul_scalar(1.0 / loss_steps),
-            valid: self.valid().map(|valid| piece(valid.unsqueeze_dim(2))),
+            weight: column(weight),
+            valid: self.valid_in(time.clone()).map(column),
         }
     }
 }

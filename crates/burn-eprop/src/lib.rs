@@ -27,3 +27,8 @@ pub use estimator::{Estimate, GradientEstimator, OnlineEstimator};
 pub use hook::OptimizerHook;
 pub use loss::{Loss, Objective};
 pub use network::{Network, NetworkConfig};
+
+/// The README's example, compiled and run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct Readme;

@@ -120,21 +120,25 @@ fn neuron_panel(layer: &LayerRecord, config: &RunConfig) -> Panel {
     Panel::Lines(Lines::new("Units", "output", shown.collect()))
 }
 
-/// The learning signal of the neuron that gets the strongest one, and the trace of one of its synapses.
+/// The learning signal of the neuron that learns most, and the trace of one of its synapses.
 fn learning_panels(layer: &LayerRecord, dt_ms: f64) -> Vec<Panel> {
     let [steps, _, neurons] = layer.signal.dims();
-    let signal = values(&layer.signal);
-    let power = |neuron: usize| signal.iter().skip(neuron).step_by(neurons).map(|l| l * l).sum::<f32>();
-    let neuron = (0..neurons).max_by(|&a, &b| power(a).total_cmp(&power(b))).unwrap_or(0);
-    let signal: Vec<f32> = signal.iter().skip(neuron).step_by(neurons).copied().collect();
-
-    // Of the synapses onto the neuron, the one whose input is most active.
-    let activity = values(&layer.pre.clone().abs().sum_dim(0));
-    let inputs = activity.len();
-    let synapse = (0..inputs).max_by(|&a, &b| activity[a].total_cmp(&activity[b])).unwrap_or(0);
-    let pre = layer.pre.clone().narrow(2, synapse, 1);
-    let trace = stepwise_traces(&layer.linearization, pre).swap_remove(0);
-    let trace = values(&trace.reshape([steps, neurons]).narrow(1, neuron, 1));
+    let column = |tensor: &Tensor<3>, index: usize| values(&tensor.clone().narrow(2, index, 1));
+    let strongest = |tensor: Tensor<3>| {
+        let sums = values(&tensor.abs().sum_dim(0));
+        (0..sums.len()).max_by(|&a, &b| sums[a].total_cmp(&sums[b])).unwrap_or(0)
+    };
+    // How much a neuron learns: its signal where its output reacts to its current.
+    let sensitivity = layer.linearization.d[0].clone().map(|d| d.reshape([steps, 1, neurons]));
+    let neuron = strongest(match sensitivity {
+        Some(sensitivity) => layer.signal.clone() * sensitivity,
+        None => layer.signal.clone(),
+    });
+    // The trace of the synapse whose input is most active.
+    let synapse = strongest(layer.pre.clone());
+    let trace = stepwise_traces(&layer.linearization, layer.pre.clone().narrow(2, synapse, 1)).swap_remove(0);
+    let trace = column(&trace.reshape([steps, 1, neurons]), neuron);
+    let signal = column(&layer.signal, neuron);
     let lines = |title: &str, label: &str, y: &[f32]| {
         Panel::Lines(Lines::new(title, label, vec![Series::sampled(format!("neuron {neuron}"), dt_ms, y)]))
     };
