@@ -32,7 +32,7 @@ fn contract<C: Cell>(build: Build<C>) {
     let check = |case: Case| {
         for device in [DeviceName::Flex, DeviceName::NdArray] {
             println!("{device}: {case:?}");
-            let problem = Problem::new(&case, build, &float64(&device.open()));
+            let problem = Problem::new(&case, build, &float64(&device.open().expect("a CPU device")));
             let eprop = local_gradient(&problem);
             any_chunk(&problem, &eprop);
             any_pieces(&problem, &eprop, &case);

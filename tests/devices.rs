@@ -11,22 +11,18 @@ use eprop_cli::device::DeviceName;
 use eprop_tests::case::{Build, Case, Problem};
 use eprop_tests::cells::{alif, lif, lstm};
 use eprop_tests::findings::Findings;
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
-
-const REQUIRE_WGPU: &str = "EPROP_REQUIRE_WGPU";
+use eprop_tests::wgpu::{OpenedWgpu, on_wgpu, open_wgpu};
+use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
     let arguments = Arguments::from_args();
-    let wgpu = wgpu();
+    let wgpu = open_wgpu();
     let mut trials = Vec::new();
     add_trials(&mut trials, "lif", lif, &wgpu);
     add_trials(&mut trials, "alif", alif, &wgpu);
     add_trials(&mut trials, "lstm", lstm, &wgpu);
     libtest_mimic::run(&arguments, trials).exit();
 }
-
-/// A device, or why there is none.
-type Opened = Result<Device, &'static str>;
 
 /// How gradients are found.
 #[derive(Debug, Clone, Copy)]
@@ -35,26 +31,22 @@ enum Method {
     Bptt,
 }
 
-fn add_trials<C: Cell + 'static>(trials: &mut Vec<Trial>, cell: &str, build: Build<C>, wgpu: &Opened) {
+fn add_trials<C: Cell + 'static>(trials: &mut Vec<Trial>, cell: &str, build: Build<C>, wgpu: &OpenedWgpu) {
     for (dtype, tolerance) in [(DType::F32, 1e-4), (DType::F64, 1e-10)] {
         for method in [Method::Eprop, Method::Bptt] {
             let name = format!("ndarray {cell} {dtype:?} {method:?}");
             trials.push(Trial::test(name, move || {
                 let case = case(vec![32, 16], 60);
-                compare(&case, build, &DeviceName::NdArray.open(), dtype, method, tolerance)
+                compare(&case, build, &DeviceName::NdArray.open()?, dtype, method, tolerance)
             }));
         }
     }
     let wgpu = wgpu.clone();
     trials.push(Trial::ignorable_test(format!("wgpu {cell} F32 Eprop"), move || {
-        let device = match wgpu {
-            Ok(device) => device,
-            Err(reason) if std::env::var_os(REQUIRE_WGPU).is_some() => return Err(Failed::from(reason)),
-            Err(reason) => return Ok(Completion::ignored_with(reason)),
-        };
-        // Every small operation costs a launch.
-        compare(&case(vec![32], 20), build, &device, DType::F32, Method::Eprop, 1e-4)?;
-        Ok(Completion::Completed)
+        on_wgpu(&wgpu, |device| {
+            // Every small operation costs a launch.
+            compare(&case(vec![32], 20), build, device, DType::F32, Method::Eprop, 1e-4)
+        })
     }));
 }
 
@@ -81,32 +73,11 @@ fn compare<C: Cell>(
             Method::Bptt => problem.estimate(problem.bptt(GradientPaths::ALL)),
         }
     };
-    let reference = find(&DeviceName::Flex.open());
+    let reference = find(&DeviceName::Flex.open()?);
     reference.assert_active::<C>();
     let differences = find(device).differences(&reference);
     match differences.iter().find(|(_, difference)| *difference > tolerance) {
         Some(_) => Err(Failed::from(format!("more than {tolerance:e}: {differences:#?}"))),
         None => Ok(()),
     }
-}
-
-#[cfg(not(feature = "wgpu"))]
-fn wgpu() -> Opened {
-    Err("built without the feature `wgpu`")
-}
-
-/// Opens wgpu's default device with a first small tensor, without a word if that fails.
-#[cfg(feature = "wgpu")]
-fn wgpu() -> Opened {
-    use burn::tensor::Tensor;
-
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let device = std::panic::catch_unwind(|| {
-        let device = DeviceName::Wgpu.open();
-        let sum = Tensor::<1>::ones([2], &device).sum().into_scalar::<f32>();
-        (sum == 2.0).then_some(device)
-    });
-    std::panic::set_hook(hook);
-    device.ok().flatten().ok_or("no adapter was found")
 }

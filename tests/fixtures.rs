@@ -2,22 +2,28 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::DType;
+use burn::tensor::{DType, Device};
 use eprop_cli::device::DeviceName;
 use eprop_cli::gradcheck::fixture::Fixture;
 use eprop_cli::gradcheck::{Settings, check, largest_error};
+use eprop_tests::wgpu::{OpenedWgpu, on_wgpu, open_wgpu};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
     let arguments = Arguments::from_args();
+    let wgpu = open_wgpu();
     let mut trials = Vec::new();
     for path in fixtures() {
         for device in [DeviceName::Flex, DeviceName::NdArray] {
             for (dtype, tolerance) in [(DType::F64, 1e-9), (DType::F32, 1e-4)] {
                 for chunk in [1, 7, 32, 1000] {
-                    trials.push(trial(&path, device, dtype, tolerance, chunk));
+                    trials.push(cpu_trial(&path, device, dtype, tolerance, chunk));
                 }
             }
+        }
+        // Software Vulkan takes a launch for every operation: the short fixtures only.
+        if name(&path).ends_with("seed1") {
+            trials.extend([7, 1000].map(|chunk| wgpu_trial(&path, chunk, &wgpu)));
         }
     }
     libtest_mimic::run(&arguments, trials).exit();
@@ -29,20 +35,35 @@ fn fixtures() -> Vec<PathBuf> {
     let mut paths: Vec<_> = files.map(|file| file.expect("readable").path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "safetensors"));
     paths.sort();
+    assert!(!paths.is_empty(), "the fixtures are part of the project");
     paths
 }
 
-fn trial(path: &Path, device: DeviceName, dtype: DType, tolerance: f64, chunk: usize) -> Trial {
+fn name(path: &Path) -> String {
+    path.file_stem().expect("a file").to_string_lossy().into_owned()
+}
+
+fn cpu_trial(path: &Path, device: DeviceName, dtype: DType, tolerance: f64, chunk: usize) -> Trial {
     let path = path.to_owned();
-    let stem = path.file_stem().expect("a file").to_string_lossy().into_owned();
-    Trial::test(format!("{stem} {device} {dtype:?} chunk {chunk}"), move || {
-        let fixture = Fixture::read(&path)?;
-        let settings = Settings { device: device.open(), dtype, chunk };
-        let comparisons = check(&fixture, &settings)?;
-        let error = largest_error(&comparisons);
-        if error <= tolerance {
-            return Ok(());
-        }
-        Err(Failed::from(format!("{error:e} > {tolerance:e}: {comparisons:#?}")))
+    Trial::test(format!("{} {device} {dtype:?} chunk {chunk}", name(&path)), move || {
+        compare(&path, Settings { device: device.open()?, dtype, chunk }, tolerance)
     })
+}
+
+fn wgpu_trial(path: &Path, chunk: usize, wgpu: &OpenedWgpu) -> Trial {
+    let (path, wgpu) = (path.to_owned(), wgpu.clone());
+    Trial::ignorable_test(format!("{} wgpu F32 chunk {chunk}", name(&path)), move || {
+        on_wgpu(&wgpu, |device: &Device| {
+            compare(&path, Settings { device: device.clone(), dtype: DType::F32, chunk }, 1e-4)
+        })
+    })
+}
+
+fn compare(path: &Path, settings: Settings, tolerance: f64) -> Result<(), Failed> {
+    let comparisons = check(&Fixture::read(path)?, &settings)?;
+    let error = largest_error(&comparisons);
+    if error <= tolerance {
+        return Ok(());
+    }
+    Err(Failed::from(format!("{error:e} > {tolerance:e}: {comparisons:#?}")))
 }

@@ -3,9 +3,11 @@
 //! - [`case`]: sizes and options of a random problem, and the problem itself;
 //! - [`cells`]: a builder for every kind of cell, and [`for_every_cell!`];
 //! - [`two_compartment`]: a cell of a user's own, known by its step alone;
+//! - [`wgpu`]: trials on wgpu;
 //! - [`findings`]: what an estimator found, as numbers by name, and their comparison.
 
 pub mod case;
 pub mod cells;
 pub mod findings;
 pub mod two_compartment;
+pub mod wgpu;

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use anyhow::Result;
+
 use burn::optim::{AdamConfig, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_eprop::cell::{AlifConfig, LifConfig, LstmConfig};
@@ -90,18 +92,22 @@ impl Measurement {
 }
 
 /// Times training steps: forward, gradients, Adam.
-pub fn run(args: &BenchArgs, allocator: &PeakAlloc) -> Measurement {
-    let device = args.device.open();
+///
+/// # Errors
+///
+/// If the machine does not have the device.
+pub fn run(args: &BenchArgs, allocator: &PeakAlloc) -> Result<Measurement> {
+    let device = args.device.open()?;
     let neurons = args.neurons as usize;
     let measure = Bench { args, allocator, device: &device };
-    match args.cell {
+    Ok(match args.cell {
         CellName::Lif => measure.run(LifConfig::new(neurons).init(&device.clone().autodiff())),
         CellName::Alif => {
             let config = AlifConfig::mixed(neurons, neurons.div_ceil(2), 0.0174242);
             measure.run(config.init(&device.clone().autodiff()))
         }
         CellName::Lstm => measure.run(LstmConfig::new(neurons).init()),
-    }
+    })
 }
 
 struct Bench<'a> {

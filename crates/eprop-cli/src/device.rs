@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+#[cfg(feature = "wgpu")]
+use anyhow::Context;
+use anyhow::Result;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
@@ -21,15 +24,35 @@ pub enum DeviceName {
 
 impl DeviceName {
     /// The device itself.
-    pub fn open(self) -> Device {
+    ///
+    /// # Errors
+    ///
+    /// If the machine has no adapter for it.
+    pub fn open(self) -> Result<Device> {
         match self {
-            Self::Flex => Device::flex(),
+            Self::Flex => Ok(Device::flex()),
             #[allow(deprecated)] // Upstream favours Flex; this project supports both.
-            Self::NdArray => Device::ndarray(),
+            Self::NdArray => Ok(Device::ndarray()),
             #[cfg(feature = "wgpu")]
-            Self::Wgpu => Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
+            Self::Wgpu => open_wgpu(),
         }
     }
+}
+
+/// wgpu's default device. It is tried with a small tensor, since a missing adapter shows itself by a panic.
+#[cfg(feature = "wgpu")]
+fn open_wgpu() -> Result<Device> {
+    use burn::tensor::{DeviceKind, Tensor};
+
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let device = std::panic::catch_unwind(|| {
+        let device = Device::wgpu(DeviceKind::DefaultDevice);
+        let sum = Tensor::<1>::ones([2], &device).sum().into_scalar::<f32>();
+        (sum == 2.0).then_some(device)
+    });
+    std::panic::set_hook(hook);
+    device.ok().flatten().context("no adapter for the device wgpu was found")
 }
 
 impl FromStr for DeviceName {
@@ -42,7 +65,9 @@ impl FromStr for DeviceName {
             #[cfg(feature = "wgpu")]
             "wgpu" => Ok(Self::Wgpu),
             #[cfg(not(feature = "wgpu"))]
-            "wgpu" => Err("this program was built without wgpu; build it with `--features wgpu`".into()),
+            "wgpu" => {
+                Err("this program was built without wgpu; build it with `--features eprop-cli/wgpu`".into())
+            }
             _ => Err("unknown device; there are flex, ndarray and wgpu".into()),
         }
     }

@@ -21,7 +21,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let mut config = RunConfig::read(&folder.file(CONFIG))?;
     config.data = args.data.clone().or(config.data);
     config.device = args.device.unwrap_or(config.device);
-    let device = config.device.open();
+    let device = config.device.open()?;
     let task = task::evaluate(&config, &folder, &device)?;
     let (inputs, outputs) = (task.inputs(), task.outputs());
     let evaluation = Evaluation { config: &config, folder: &folder, task, split: args.split };

@@ -51,7 +51,7 @@ fn run(command: Command) -> Result<u8> {
         Command::Eval(args) => eval::run(&args).map(|()| 0),
         Command::Gradcheck(args) => gradcheck(&args),
         Command::Bench(args) => {
-            let measurement = bench::run(&args, &ALLOCATOR);
+            let measurement = bench::run(&args, &ALLOCATOR)?;
             match args.json {
                 true => println!("{}", serde_json::to_string(&measurement)?),
                 false => println!("{}", measurement.to_line()),
@@ -67,7 +67,7 @@ fn gradcheck(args: &GradcheckArgs) -> Result<u8> {
         DtypeName::F64 => DType::F64,
         DtypeName::F32 => DType::F32,
     };
-    let settings = Settings { device: args.device.open(), dtype, chunk: args.chunk };
+    let settings = Settings { device: args.device.open()?, dtype, chunk: args.chunk };
     let comparisons = check(&fixture, &settings)?;
     let error = largest_error(&comparisons);
     let passed = error <= args.tolerance;

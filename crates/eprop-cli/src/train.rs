@@ -46,7 +46,7 @@ pub enum Ending {
 /// If settings, data or the folder are unusable, or a value becomes NaN or infinite.
 pub fn run(args: &TrainArgs, interrupted: &AtomicBool) -> Result<Ending> {
     let config = RunConfig::resolve(args)?;
-    let device = config.device.open();
+    let device = config.device.open()?;
     let task = task::train(&config, &device)?;
     let (inputs, outputs) = (task.inputs(), task.outputs());
     let name = name(&config);
