@@ -1,0 +1,125 @@
+//! The optimizer hook: what it refuses, and what it saves.
+
+use burn::optim::{AdamConfig, ModuleOptimizer};
+use burn::tensor::{Device, Tensor, TensorData};
+use burn_eprop::cell::{Alif, AlifConfig};
+use burn_eprop::estimator::Eprop;
+use burn_eprop::hook::HookRecordError;
+use burn_eprop::loss::{RateAveraging, RateRegularization};
+use burn_eprop::signal::Symmetric;
+use burn_eprop::{Batch, Loss, Network, NetworkConfig, Objective, OptimizerHook};
+use eprop_tests::findings::values;
+
+const BATCH: usize = 2;
+const STEPS: usize = 60;
+
+fn device() -> Device {
+    Device::flex().autodiff()
+}
+
+fn network() -> Network<Alif> {
+    let cells = vec![AlifConfig::mixed(6, 3, 0.1).init(&device()); 2];
+    NetworkConfig::new(4, 2).with_seed(3).init(cells, &device())
+}
+
+fn hook() -> OptimizerHook<Eprop> {
+    let optimizer: ModuleOptimizer = AdamConfig::new().init();
+    let rate = RateRegularization::new(1.0, 20.0, 1.0).with_averaging(RateAveraging::PerTrial);
+    let objective = Objective::sum(Loss::MeanSquaredError).with_rate(rate);
+    OptimizerHook::new(optimizer, Eprop::new(objective, Symmetric).with_chunk(7))
+}
+
+/// Inputs that make the network spike; `value` replaces the first of them.
+fn batch(value: Option<f32>) -> Batch {
+    let mut inputs: Vec<f32> = (0..BATCH * STEPS * 4).map(|i| ((i * 37) % 11) as f32 * 0.2).collect();
+    inputs[0] = value.unwrap_or(inputs[0]);
+    let targets: Vec<f32> = (0..BATCH * STEPS * 2).map(|i| (i as f32 * 0.1).sin()).collect();
+    let tensor = |values: Vec<f32>, features: usize| {
+        Tensor::from_data(TensorData::new(values, [BATCH, STEPS, features]), &Device::flex())
+    };
+    Batch::new(tensor(inputs, 4), tensor(targets, 2))
+}
+
+fn weights(network: &Network<Alif>) -> Vec<f64> {
+    let layer = &network.layers[1];
+    [values(&layer.w_in.val()), values(&layer.w_rec.val()), values(&network.readout.weight.val())].concat()
+}
+
+#[test]
+fn a_value_that_is_not_finite_changes_nothing() {
+    let (network, mut hook) = (network(), hook());
+    let before = weights(&network);
+    let (network, report) = hook.step(1e-2, network, &batch(Some(f32::NAN)));
+    assert_eq!(report.non_finite.as_ref().map(|error| error.what.as_str()), Some("inputs"));
+    assert_eq!(weights(&network), before);
+    // Finite inputs whose loss overflows float32.
+    let (network, report) = hook.step(1e-2, network, &batch(Some(3e38)));
+    assert_eq!(report.loss.is_finite(), report.non_finite.is_none());
+    assert!(weights(&network).iter().all(|weight| weight.is_finite()));
+    let (network, report) = hook.step(1e-2, network, &batch(None));
+    assert!(report.ensure_finite().is_ok());
+    assert_ne!(weights(&network), before);
+}
+
+#[test]
+fn a_refused_piece_leaves_the_stream_where_it_was() {
+    let network = network();
+    let mut stream = hook().into_stream(&network, BATCH);
+    let mut reference = hook().into_stream(&network, BATCH);
+    let (network, _) = stream.feed(1e-2, network, &batch(None).piece(0..20));
+    let refused = Batch::new(batch(Some(f32::INFINITY)).inputs().clone(), batch(None).targets().clone());
+    let (network, report) = stream.feed(1e-2, network, &refused.piece(0..20));
+    assert!(report.non_finite.is_some());
+    let (network, _) = stream.feed(1e-2, network, &batch(None).piece(20..40));
+
+    let start = self::network();
+    let (start, _) = reference.feed(1e-2, start, &batch(None).piece(0..20));
+    let (start, _) = reference.feed(1e-2, start, &batch(None).piece(20..40));
+    assert_eq!(weights(&network), weights(&start));
+}
+
+#[test]
+fn a_saved_stream_goes_on_as_if_it_had_not_stopped() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("stream.bpk");
+    let network = network();
+    let mut stream = hook().into_stream(&network, BATCH);
+    let (network, report) = stream.feed(1e-2, network, &batch(None).piece(0..25));
+    assert!(report.gradient_norm > 0.0);
+    stream.save(&path).expect("saved");
+
+    let resumed = hook().into_stream(&network, BATCH).load(&path, &network);
+    let mut resumed = resumed.expect("loaded");
+    let (straight, first) = stream.feed(1e-2, network.clone(), &batch(None).piece(25..60));
+    let (again, second) = resumed.feed(1e-2, network.clone(), &batch(None).piece(25..60));
+    assert_eq!(first.loss, second.loss);
+    assert_eq!(weights(&straight), weights(&again));
+
+    // Without the record the same piece teaches something else.
+    let mut fresh = hook().into_stream(&network, BATCH);
+    let (fresh, _) = fresh.feed(1e-2, network, &batch(None).piece(25..60));
+    assert_ne!(weights(&straight), weights(&fresh));
+}
+
+#[test]
+fn a_torn_or_foreign_record_is_refused_by_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("hook.bpk");
+    let network = network();
+    let mut plain = hook();
+    let (network, _) = plain.step(1e-2, network, &batch(None));
+    plain.save(&path).expect("saved");
+
+    // A record without a stream does not fit a stream.
+    let foreign = hook().into_stream(&network, BATCH).load(&path, &network).map(|_| ());
+    assert!(matches!(foreign, Err(HookRecordError::Mismatch { .. })), "{foreign:?}");
+
+    let bytes = std::fs::read(&path).expect("saved");
+    for length in [0, 10, bytes.len() / 2, bytes.len() - 1] {
+        std::fs::write(&path, &bytes[..length]).expect("written");
+        let error = hook().load(&path, &network).map(|_| ()).expect_err("torn");
+        assert!(error.to_string().contains("hook.bpk"), "{error}");
+    }
+    let missing = hook().load(folder.path().join("none.bpk"), &network).map(|_| ());
+    assert!(missing.is_err());
+}
