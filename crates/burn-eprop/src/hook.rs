@@ -43,7 +43,7 @@ pub struct Report {
     pub rate_loss: f64,
     /// y, [batch, time, outputs], where the estimator was asked for it.
     pub outputs: Option<Tensor<3>>,
-    /// The mean output of each neuron (spikes per step), by layer, [neurons].
+    /// The mean output of each neuron (spikes per step), by layer, `[neurons]`.
     pub firing_rates: Vec<Tensor<1>>,
     /// Euclidean norm of all gradients together, before clipping.
     pub gradient_norm: f64,

@@ -40,7 +40,7 @@ pub struct LeakyReadoutConfig {
 pub struct LeakyReadout {
     /// W_out, [neurons of all layers, outputs].
     pub weight: Param<Tensor<2>>,
-    /// b, [outputs].
+    /// b, `[outputs]`.
     pub bias: Option<Param<Tensor<1>>>,
     #[module(skip)]
     decay: f64,
@@ -121,7 +121,7 @@ pub(crate) struct ReadoutTraces {
 pub(crate) struct ReadoutGradient {
     /// [neurons, outputs]
     pub(crate) weight: Tensor<2>,
-    /// [outputs]
+    /// `[outputs]`
     pub(crate) bias: Tensor<1>,
 }
 

@@ -14,12 +14,12 @@
 //! [`linearize`](Cell::linearize) differentiates it. A closed form is faster, and
 //! [`check_cell`] holds it against autodiff.
 
-mod alif;
+pub mod alif;
 mod check;
 mod firing;
-mod lif;
+pub mod lif;
 mod linearization;
-mod lstm;
+pub mod lstm;
 mod state;
 
 pub use alif::{Alif, AlifConfig};

@@ -13,7 +13,7 @@
 //! - the chunk's part of the gradient is $\sum_t w^t \otimes pre^t$, one matrix product, with w from
 //!   a recursion in *neuron* space that runs backwards through the chunk (the adjoint of the equations above):
 //!   $$ m^t = L^t + \kappa m^{t+1}, \quad w^t = D^t m^t + B^t\cdot\lambda^t, \quad
-//!      \lambda^{t-1} = (A^t)^\top\lambda^t + C^t m^t; $$
+//!   \lambda^{t-1} = (A^t)^\top\lambda^t + C^t m^t; $$
 //! - the traces carried into the chunk contribute $\sum_b \lambda^{start}\epsilon^{start} + \kappa m^1 \bar e^{start}$;
 //! - the traces at the chunk's end are the same recursion with L = 0 and a unit seed for each of them.
 //!
@@ -34,7 +34,7 @@ use adjoint::{Adjoint, Seed};
 
 /// Traces of all synapses onto one population, carried from chunk to chunk.
 ///
-/// Presynaptic values are [pre], whatever they are: inputs, the population's own outputs, 1 for a bias.
+/// Presynaptic values are `[pre]`, whatever they are: inputs, the population's own outputs, 1 for a bias.
 #[derive(Debug, Clone)]
 pub struct EligibilityTraces {
     kappa: f64,
@@ -49,6 +49,7 @@ pub struct EligibilityTraces {
 
 /// Σ_t e of the unfiltered traces, as rate regularisation needs it.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each layer")]
 pub enum SummedTraces {
     /// Not needed.
     Off,

@@ -21,7 +21,7 @@ pub struct Evaluation {
     pub loss: f64,
     /// y, [batch, time, outputs].
     pub outputs: Tensor<3>,
-    /// The mean output of each neuron over batch and time (spikes per step), by layer, [neurons].
+    /// The mean output of each neuron over batch and time (spikes per step), by layer, `[neurons]`.
     pub firing_rates: Vec<Tensor<1>>,
 }
 

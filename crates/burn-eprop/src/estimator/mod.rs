@@ -37,7 +37,7 @@ pub struct Estimate {
     pub rate_loss: f64,
     /// y, [batch, time, outputs], where asked for.
     pub outputs: Option<Tensor<3>>,
-    /// The mean output of each neuron over batch and time (spikes per step), by layer, [neurons].
+    /// The mean output of each neuron over batch and time (spikes per step), by layer, `[neurons]`.
     pub firing_rates: Vec<Tensor<1>>,
     /// The gradients, by the network's parameter ids.
     pub gradients: GradientsParams,

@@ -40,7 +40,7 @@ impl SpikeCounter {
         }
     }
 
-    /// The rate of each neuron over the batch, by layer, [neurons].
+    /// The rate of each neuron over the batch, by layer, `[neurons]`.
     pub(super) fn firing_rates(&self) -> Vec<Tensor<1>> {
         let layers = 0..self.counts.len();
         layers.map(|layer| self.rates(layer, RateAveraging::Batch).squeeze_dim(0)).collect()
