@@ -139,10 +139,13 @@ fn learning_panels(layer: &LayerRecord, dt_ms: f64) -> Vec<Panel> {
     let trace = stepwise_traces(&layer.linearization, layer.pre.clone().narrow(2, synapse, 1)).swap_remove(0);
     let trace = column(&trace.reshape([steps, 1, neurons]), neuron);
     let signal = column(&layer.signal, neuron);
-    let lines = |title: &str, label: &str, y: &[f32]| {
-        Panel::Lines(Lines::new(title, label, vec![Series::sampled(format!("neuron {neuron}"), dt_ms, y)]))
+    let lines = |title: String, label: &str, y: &[f32]| {
+        Panel::Lines(Lines::new(title, label, vec![Series::sampled(label, dt_ms, y)]))
     };
-    vec![lines("Learning signal", "L", &signal), lines("Eligibility trace of a synapse", "e", &trace)]
+    vec![
+        lines(format!("Learning signal of neuron {neuron}"), "L", &signal),
+        lines(format!("Eligibility trace of its synapse {synapse}"), "e", &trace),
+    ]
 }
 
 fn output_panels(record: &ChunkRecord, batch: &Batch, config: &RunConfig) -> Vec<Panel> {
@@ -162,10 +165,16 @@ fn output_panels(record: &ChunkRecord, batch: &Batch, config: &RunConfig) -> Vec
             .collect(),
         TaskName::SpokenDigits => {
             let digit = (0..count).find(|&class| targets[class] == 1.0).unwrap_or(0);
-            let series =
-                (0..count).map(|class| Series::sampled(class.to_string(), dt_ms, &column(&outputs, class)));
-            let title = format!("Outputs (the digit is {digit})");
-            vec![Panel::Lines(Lines::new(title, "y", series.collect()))]
+            let others = |row: &[f32]| {
+                let others = row.iter().enumerate().filter(|(class, _)| *class != digit);
+                others.map(|(_, &output)| output).fold(f32::NEG_INFINITY, f32::max)
+            };
+            let strongest: Vec<f32> = outputs.chunks(count).map(others).collect();
+            let series = vec![
+                Series::sampled(format!("the digit, {digit}"), dt_ms, &column(&outputs, digit)),
+                Series::sampled("the largest other", dt_ms, &strongest).dashed(),
+            ];
+            vec![Panel::Lines(Lines::new("Outputs", "y", series))]
         }
     }
 }
