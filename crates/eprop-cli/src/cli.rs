@@ -60,7 +60,7 @@ pub struct TrainArgs {
     #[arg(long)]
     pub device: Option<DeviceName>,
     /// Seed of weights, data and order
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))] // TOML ends there
     pub seed: Option<u64>,
     /// Number of updates
     #[arg(long, value_parser = positive)]
@@ -139,7 +139,7 @@ pub struct GradcheckArgs {
     #[arg(long, value_enum, default_value = "f64")]
     pub dtype: DtypeName,
     /// Largest relative error that passes
-    #[arg(long, default_value_t = 1e-9)]
+    #[arg(long, default_value_t = 1e-9, value_parser = tolerance)]
     pub tolerance: f64,
     /// Print one JSON object
     #[arg(long)]
@@ -147,9 +147,17 @@ pub struct GradcheckArgs {
 }
 
 fn positive(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("must be at least 1".into()),
-        Ok(number) => Ok(number),
+    match text.parse::<i64>() {
+        Ok(number) if number > 0 => usize::try_from(number).map_err(|error| error.to_string()),
+        Ok(_) => Err("must be at least 1".into()),
         Err(_) => Err("is not a whole number".into()),
+    }
+}
+
+fn tolerance(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(tolerance) if tolerance >= 0.0 => Ok(tolerance),
+        Ok(_) => Err("must be at least 0".into()),
+        Err(_) => Err("is not a number".into()),
     }
 }

@@ -15,6 +15,10 @@ use toml::{Table, Value};
 use crate::cli::TrainArgs;
 use crate::device::DeviceName;
 use crate::method::{CellName, MethodName, SignalName};
+use crate::model;
+
+/// Largest number of neurons and of sequences in a batch: beyond it no machine has the memory.
+const MAX_SIZE: usize = 1 << 16;
 
 /// A task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -191,11 +195,17 @@ impl RunConfig {
 
     fn validate(&self) -> Result<()> {
         ensure!(self.iterations > 0, "iterations is 0, but must be at least 1");
-        ensure!(self.batch > 0, "batch is 0, but must be at least 1");
+        let in_range = (1..=MAX_SIZE).contains(&self.batch);
+        ensure!(in_range, "batch is {}, but must be 1 to {MAX_SIZE}", self.batch);
         ensure!(self.chunk > 0, "chunk is 0, but must be at least 1");
         ensure!(
             self.lr.is_finite() && self.lr > 0.0,
             "lr is {}, but must be finite and greater than 0",
+            self.lr
+        );
+        ensure!(
+            self.schedule != Schedule::Cosine || self.lr <= 1.0,
+            "lr is {}, but must be at most 1 with the cosine schedule",
             self.lr
         );
         if let Some(norm) = self.clip_norm {
@@ -204,13 +214,25 @@ impl RunConfig {
                 "clip_norm is {norm}, but must be finite and greater than 0"
             );
         }
-        ensure!(self.network.neurons > 0, "network.neurons is 0, but must be at least 1");
-        for (name, gain) in
-            [("input_gain", self.network.input_gain), ("recurrent_gain", self.network.recurrent_gain)]
-        {
-            ensure!(gain.is_finite(), "network.{name} is {gain}, but must be finite");
+        self.network.validate()?;
+        model::validate(self).context("[network]")?;
+        if let Some(RateSettings { target_hz, .. }) = self.rate {
+            let limit = 1000.0 / self.network.dt_ms;
+            let in_range = (0.0..=limit).contains(&target_hz);
+            ensure!(in_range, "rate.target_hz is {target_hz}, but must be 0 to {limit} Hz, one spike a step");
         }
         Ok(self.objective().validate()?)
+    }
+}
+
+impl NetworkSettings {
+    fn validate(&self) -> Result<()> {
+        let in_range = (1..=MAX_SIZE).contains(&self.neurons);
+        ensure!(in_range, "network.neurons is {}, but must be 1 to {MAX_SIZE}", self.neurons);
+        for (name, gain) in [("input_gain", self.input_gain), ("recurrent_gain", self.recurrent_gain)] {
+            ensure!(gain.is_finite(), "network.{name} is {gain}, but must be finite");
+        }
+        Ok(())
     }
 }
 

@@ -68,7 +68,7 @@ impl FromStr for DeviceName {
             "wgpu" => {
                 Err("this program was built without wgpu; build it with `--features eprop-cli/wgpu`".into())
             }
-            _ => Err("unknown device; there are flex, ndarray and wgpu".into()),
+            _ => Err(format!("unknown device `{name}`; there are flex, ndarray and wgpu")),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! `eprop eval`.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use burn_eprop::{Cell, Network};
 
 use crate::cli::{EvalArgs, SplitName};
 use crate::config::RunConfig;
 use crate::metrics::EvaluationMetrics;
 use crate::model::{self, WithNetwork};
+use crate::output;
 use crate::run_folder::RunFolder;
 use crate::task::{self, Task};
 use crate::train::{CONFIG, MODEL};
@@ -27,10 +28,9 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let evaluation = Evaluation { config: &config, folder: &folder, task, split: args.split };
     let metrics = model::with_network(&config, inputs, outputs, &device, evaluation)?;
     match args.json {
-        true => println!("{}", metrics.to_json()),
-        false => println!("{}", metrics.to_line()),
+        true => output::print(metrics.to_json()),
+        false => output::print(metrics.to_line()),
     }
-    Ok(())
 }
 
 struct Evaluation<'a> {
@@ -46,5 +46,6 @@ impl WithNetwork for Evaluation<'_> {
     fn run<C: Cell>(self, network: Network<C>) -> Result<EvaluationMetrics> {
         let network = model::load(network, &self.folder.file(MODEL))?;
         EvaluationMetrics::measure(&network, self.task.as_ref(), self.config, self.split)
+            .with_context(|| format!("the run in {}", self.folder.path().display()))
     }
 }

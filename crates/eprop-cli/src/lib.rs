@@ -9,6 +9,7 @@ pub mod gradcheck;
 pub mod method;
 pub mod metrics;
 pub mod model;
+pub mod output;
 pub mod plots;
 pub mod progress;
 pub mod run_folder;

@@ -1,5 +1,6 @@
 //! The `eprop` program.
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,7 +11,7 @@ use eprop_cli::cli::{Cli, Command, DtypeName, GradcheckArgs, TrainArgs};
 use eprop_cli::gradcheck::fixture::Fixture;
 use eprop_cli::gradcheck::{Settings, check, largest_error};
 use eprop_cli::train::Ending;
-use eprop_cli::{bench, eval, train};
+use eprop_cli::{bench, eval, output, train};
 use peak_alloc::PeakAlloc;
 use serde_json::json;
 
@@ -28,16 +29,29 @@ const UNUSABLE: u8 = 2;
 const INTERRUPT: u8 = 130;
 
 fn main() -> ExitCode {
-    let command = Cli::parse().command.unwrap_or_else(|| Command::Train(TrainArgs::default()));
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => return unusable(&first_paragraph(&error.to_string())),
+        Err(help) => help.exit(),
+    };
+    let command = cli.command.unwrap_or_else(|| Command::Train(TrainArgs::default()));
     match run(command) {
         Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            // One line, whatever the causes hold.
-            let message = format!("{error:#}");
-            eprintln!("error: {}", message.split_whitespace().collect::<Vec<_>>().join(" "));
-            ExitCode::from(UNUSABLE)
-        }
+        Err(error) => unusable(&format!("error: {error:#}")),
     }
+}
+
+/// What clap says before it explains the usage.
+fn first_paragraph(message: &str) -> String {
+    message.split("\n\n").next().unwrap_or_default().to_owned()
+}
+
+/// Tells the user in one line what is wrong.
+fn unusable(message: &str) -> ExitCode {
+    let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    // Where standard error is closed or full, the exit status alone tells.
+    let _ = writeln!(std::io::stderr(), "{line}");
+    ExitCode::from(UNUSABLE)
 }
 
 fn run(command: Command) -> Result<u8> {
@@ -53,8 +67,8 @@ fn run(command: Command) -> Result<u8> {
         Command::Bench(args) => {
             let measurement = bench::run(&args, &ALLOCATOR)?;
             match args.json {
-                true => println!("{}", serde_json::to_string(&measurement)?),
-                false => println!("{}", measurement.to_line()),
+                true => output::print(serde_json::to_string(&measurement)?)?,
+                false => output::print(measurement.to_line())?,
             }
             Ok(0)
         }
@@ -78,13 +92,14 @@ fn gradcheck(args: &GradcheckArgs) -> Result<u8> {
             "tolerance": args.tolerance,
             "passed": passed,
         });
-        println!("{report}");
+        output::print(report)?;
     } else {
         for comparison in &comparisons {
-            println!("{:<42} {:.3e}", comparison.name, comparison.relative_error);
+            output::print(format_args!("{:<42} {:.3e}", comparison.name, comparison.relative_error))?;
         }
         let verdict = if passed { "within" } else { "above" };
-        println!("{:<42} {error:.3e} {verdict} {:.1e}", "largest relative error", args.tolerance);
+        let line = format!("{:<42} {error:.3e} {verdict} {:.1e}", "largest relative error", args.tolerance);
+        output::print(line)?;
     }
     Ok(if passed { 0 } else { FAILED })
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use burn_eprop::estimator::{evaluate, mean_firing_rate};
 use burn_eprop::{Cell, Network};
 use serde_json::{Map, Value, json};
@@ -89,6 +89,8 @@ impl EvaluationMetrics {
                 burn_eprop::loss::Reduction::Sum => 1.0,
             };
             let evaluation = evaluate(network, &example.batch, &objective);
+            let finite = evaluation.loss.is_finite();
+            ensure!(finite, "the network's loss is {}", evaluation.loss);
             loss += weight * evaluation.loss;
             steps += weight;
             score += size as f64 * task.score(&evaluation.outputs, &example);

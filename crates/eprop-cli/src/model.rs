@@ -23,11 +23,26 @@ pub trait WithNetwork {
     fn run<C: Cell>(self, network: Network<C>) -> Result<Self::Output>;
 }
 
-/// Builds the network that settings describe and hands it on.
+/// Checks the settings from which networks are built.
 ///
 /// # Errors
 ///
-/// If a setting of the network is out of range.
+/// If one is out of range.
+pub fn validate(config: &RunConfig) -> Result<()> {
+    network(config, 1, 1).validate()?;
+    match config.cell {
+        CellName::Lif => lif(config).validate()?,
+        CellName::Alif => alif(config).validate()?,
+        CellName::Lstm => lstm(config).validate()?,
+    }
+    Ok(())
+}
+
+/// Builds the network that valid settings describe and hands it on.
+///
+/// # Errors
+///
+/// Those of `then`.
 pub fn with_network<W: WithNetwork>(
     config: &RunConfig,
     inputs: usize,
@@ -35,30 +50,29 @@ pub fn with_network<W: WithNetwork>(
     device: &Device,
     then: W,
 ) -> Result<W::Output> {
+    let network = network(config, inputs, outputs);
+    match config.cell {
+        CellName::Lif => then.run(network.init(vec![lif(config).init(device)], device)),
+        CellName::Alif => then.run(network.init(vec![alif(config).init(device)], device)),
+        CellName::Lstm => then.run(network.init(vec![lstm(config).init()], device)),
+    }
+}
+
+fn network(config: &RunConfig, inputs: usize, outputs: usize) -> NetworkConfig {
     let settings = &config.network;
     let readout = LeakyReadoutConfig::new()
         .with_tau_ms((settings.tau_readout_ms != 0.0).then_some(settings.tau_readout_ms))
         .with_dt_ms(settings.dt_ms)
         .with_normalized(settings.readout_normalized);
-    let network = NetworkConfig::new(inputs, outputs)
+    NetworkConfig::new(inputs, outputs)
         .with_readout(readout)
         .with_input_initializer(Initializer::FanIn { gain: settings.input_gain })
         .with_recurrent_initializer(Initializer::FanIn { gain: settings.recurrent_gain })
-        .with_seed(config.seed);
-    network.validate()?;
-    match config.cell {
-        CellName::Lif => {
-            let cell = lif(config);
-            cell.validate()?;
-            then.run(network.init(vec![cell.init(device)], device))
-        }
-        CellName::Alif => {
-            let cell = alif(config);
-            cell.validate()?;
-            then.run(network.init(vec![cell.init(device)], device))
-        }
-        CellName::Lstm => then.run(network.init(vec![LstmConfig::new(settings.neurons).init()], device)),
-    }
+        .with_seed(config.seed)
+}
+
+fn lstm(config: &RunConfig) -> LstmConfig {
+    LstmConfig::new(config.network.neurons)
 }
 
 fn lif(config: &RunConfig) -> LifConfig {

@@ -1,6 +1,6 @@
 //! Progress of a run: a bar on a terminal, plain lines elsewhere.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -36,7 +36,8 @@ impl Progress {
         }
         let due = self.last_line.is_none_or(|last| last.elapsed() >= LINE_INTERVAL);
         if due || iteration == self.total {
-            eprintln!("{iteration:>6}/{}  {}", self.total, message());
+            // Training goes on where nobody can see its progress.
+            let _ = writeln!(std::io::stderr(), "{iteration:>6}/{}  {}", self.total, message());
             self.last_line = Some(Instant::now());
         }
     }

@@ -18,10 +18,10 @@ use crate::config::{OptimizerName, RunConfig, Schedule};
 use crate::method::Method;
 use crate::metrics::{EvaluationMetrics, TrainingMetrics, to_csv};
 use crate::model::{self, WithNetwork};
-use crate::plots;
 use crate::progress::Progress;
 use crate::run_folder::RunFolder;
 use crate::task::{self, Example, Task};
+use crate::{output, plots};
 
 /// Name of a run's file with its settings.
 pub const CONFIG: &str = "config.toml";
@@ -79,7 +79,7 @@ impl WithNetwork for Training<'_> {
         let mut hook = self.hook();
         let mut scheduler = self.scheduler()?;
         let mut progress = Progress::new(self.config.iterations);
-        let mut rows = Vec::with_capacity(self.config.iterations);
+        let mut rows = Vec::new();
         let started = Instant::now();
         let mut saved = Instant::now();
         let mut ending = Ending::Complete;
@@ -176,16 +176,16 @@ impl Training<'_> {
         ending: Ending,
     ) -> Result<()> {
         let task = self.task.as_ref();
-        let metrics = EvaluationMetrics::measure(network, task, self.config, SplitName::Test)?;
+        let metrics = EvaluationMetrics::measure(network, task, self.config, SplitName::Test)
+            .with_context(|| format!("the run in {}", self.folder.path().display()))?;
         let report = serde_json::to_string_pretty(&metrics.to_json()).expect("numbers");
         self.folder.write("evaluation.json", report.as_bytes())?;
         plots::draw(network, task, self.config, rows, &metrics, self.folder).context("the plots")?;
         let (done, folder) = (rows.len(), self.folder.path().display());
         let verb = if ending == Ending::Complete { "trained" } else { "interrupted after" };
-        println!("{verb} {done} iterations in {:.0} s", elapsed.as_secs_f64());
-        println!("test: {}", metrics.to_line());
-        println!("run folder: {folder} (settings, metrics, model)");
-        println!("plots: {folder}/learning_curve.svg, {folder}/activity.svg");
-        Ok(())
+        output::print(format_args!("{verb} {done} iterations in {:.0} s", elapsed.as_secs_f64()))?;
+        output::print(format_args!("test: {}", metrics.to_line()))?;
+        output::print(format_args!("run folder: {folder} (settings, metrics, model)"))?;
+        output::print(format_args!("plots: {folder}/learning_curve.svg, {folder}/activity.svg"))
     }
 }

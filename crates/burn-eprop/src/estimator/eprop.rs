@@ -310,10 +310,15 @@ impl<C: Cell> GradientEstimator<C> for Eprop {
     fn after_update(&self, mut network: Network<C>) -> Network<C> {
         let decay = self.signal.weight_decay();
         if decay != 0.0 {
+            // A leaf again, as an optimizer leaves its parameters.
             let shrink = |weights: Tensor<2>| {
-                let trained = weights.is_require_grad();
-                let shrunk = weights.detach().mul_scalar(1.0 - decay);
-                if trained { shrunk.require_grad() } else { shrunk }
+                let (autodiff, trained) = (weights.is_autodiff(), weights.is_require_grad());
+                let shrunk = weights.without_autodiff().mul_scalar(1.0 - decay);
+                match (autodiff, trained) {
+                    (true, true) => shrunk.autodiff().require_grad(),
+                    (true, false) => shrunk.autodiff(),
+                    (false, _) => shrunk,
+                }
             };
             network.readout.weight = network.readout.weight.map(shrink);
             network.feedback = network.feedback.map(shrink);

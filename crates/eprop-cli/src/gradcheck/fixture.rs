@@ -128,7 +128,25 @@ impl Fixture {
             ensure!(finite, "tensor `{name}` of {} holds NaN or infinity", path.display());
             tensors.insert(name, Array { shape: view.shape().to_vec(), values });
         }
-        Ok(Self { description, path: path.into(), tensors })
+        let fixture = Self { description, path: path.into(), tensors };
+        fixture.check_sizes()?;
+        Ok(fixture)
+    }
+
+    /// Sizes that the tensors confirm cost no more memory than the file does.
+    fn check_sizes(&self) -> Result<()> {
+        let Config { n_in, n_rec, n_out, steps, batch, .. } = self.description.config;
+        let sizes = [("n_in", n_in), ("n_rec", n_rec), ("n_out", n_out), ("T", steps), ("B", batch)];
+        for (name, size) in sizes {
+            let path = self.path.display();
+            ensure!(
+                size > 0,
+                "the description of {path} says `config.{name}` = 0, but it must be at least 1"
+            );
+        }
+        self.tensor("in_x", &[steps, batch, n_in])?;
+        self.tensor("param_W_out", &[n_rec, n_out])?;
+        Ok(())
     }
 
     /// A tensor that must be there, of this shape.

@@ -4,7 +4,7 @@ pub mod fixture;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use burn::module::{Module, Param, ParamId};
 use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{DType, Device, Tensor, TensorCreationOptions, TensorData};
@@ -47,8 +47,16 @@ pub struct Settings {
 pub fn check(fixture: &Fixture, settings: &Settings) -> Result<Vec<Comparison>> {
     let options: TensorCreationOptions = (&settings.device, settings.dtype).into();
     match fixture.description.model {
-        Model::Lif => check_cell(fixture, settings, lif(fixture)?.init(options)),
-        Model::Alif => check_cell(fixture, settings, alif(fixture)?.init(options)),
+        Model::Lif => {
+            let cell = lif(fixture)?;
+            cell.validate().with_context(|| fixture.path().display().to_string())?;
+            check_cell(fixture, settings, cell.init(options))
+        }
+        Model::Alif => {
+            let cell = alif(fixture)?;
+            cell.validate().with_context(|| fixture.path().display().to_string())?;
+            check_cell(fixture, settings, cell.init(options))
+        }
         Model::Lstm => {
             let neurons = fixture.description.config.n_rec;
             check_cell(fixture, settings, LstmConfig::new(neurons).init())
@@ -138,8 +146,11 @@ impl<C: Cell> Check<'_, C> {
             for (name, parameter) in parameters {
                 let name = format!("grad_{name}");
                 let reference = self.fixture.get(&name).expect("listed");
-                let values = self.gradient(&gradients, parameter, &name)?;
-                comparisons.push(compare(&name, values, reference)?);
+                let gradient = self.gradient(&gradients, parameter, &name)?;
+                let (path, shape) = (self.fixture.path().display(), &reference.shape);
+                let same = *shape == gradient.shape;
+                ensure!(same, "`{name}` of {path} is {shape:?}, ours {:?}", gradient.shape);
+                comparisons.push(compare(&name, gradient.values, reference)?);
             }
         }
         Ok(comparisons)
@@ -165,11 +176,11 @@ impl<C: Cell> Check<'_, C> {
     }
 
     /// A parameter's gradient by the fixture's name of it.
-    fn gradient(&self, gradients: &GradientsParams, parameter: &str, name: &str) -> Result<Vec<f64>> {
+    fn gradient(&self, gradients: &GradientsParams, parameter: &str, name: &str) -> Result<Array> {
         let network = &self.problem.network;
         let layer = &network.layers[0];
-        let matrix = |id: ParamId| gradients.get::<2>(id).map(values);
-        let vector = |param: &Option<Param<Tensor<1>>>| gradients.get::<1>(param.as_ref()?.id).map(values);
+        let matrix = |id: ParamId| gradients.get::<2>(id).map(array);
+        let vector = |param: &Option<Param<Tensor<1>>>| gradients.get::<1>(param.as_ref()?.id).map(array);
         let found = match parameter {
             "W_in" | "W_x" => matrix(layer.w_in.id),
             "W_rec" | "W_h" => matrix(layer.w_rec.id),
@@ -178,7 +189,7 @@ impl<C: Cell> Check<'_, C> {
             _ => vector(&network.readout.bias),
         };
         match found {
-            Some(values) => Ok(values),
+            Some(gradient) => Ok(gradient),
             None => bail!("{} holds `{name}`, which this model does not have", self.fixture.path().display()),
         }
     }
@@ -252,6 +263,10 @@ impl<C: Cell> Check<'_, C> {
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
     tensor.into_data().convert::<f64>().try_into_vec::<f64>().expect("converted to f64")
+}
+
+fn array<const D: usize>(tensor: Tensor<D>) -> Array {
+    Array { shape: tensor.dims().to_vec(), values: values(tensor) }
 }
 
 fn compare(name: &str, values: Vec<f64>, reference: &Array) -> Result<Comparison> {
@@ -358,7 +373,10 @@ fn readout(fixture: &Fixture) -> Result<LeakyReadoutConfig> {
     let config = &fixture.description.config;
     let normalized =
         factor(fixture, "g_out", config.g_out, config.kappa)? == InputNormalization::OneMinusDecay;
-    let tau_ms = (config.kappa != 0.0).then(|| time_constant(config.kappa));
+    let tau_ms = match config.kappa {
+        0.0 => None,
+        kappa => Some(time_constant(fixture, "kappa", kappa)?),
+    };
     Ok(LeakyReadoutConfig::new().with_tau_ms(tau_ms).with_normalized(normalized))
 }
 
@@ -373,8 +391,14 @@ fn factor(fixture: &Fixture, name: &str, factor: f64, decay: f64) -> Result<Inpu
 }
 
 /// τ in steps, for exp(−1/τ) = decay.
-fn time_constant(decay: f64) -> f64 {
-    -1.0 / decay.ln()
+fn time_constant(fixture: &Fixture, name: &str, decay: f64) -> Result<f64> {
+    let tau = -1.0 / decay.ln();
+    let path = fixture.path().display();
+    ensure!(
+        tau.is_finite() && tau > 0.0,
+        "`config.{name}` of {path} is {decay}, but must be between 0 and 1"
+    );
+    Ok(tau)
 }
 
 fn pseudo_derivative(fixture: &Fixture) -> Result<PseudoDerivative> {
@@ -386,7 +410,7 @@ fn lif(fixture: &Fixture) -> Result<LifConfig> {
     let config = &fixture.description.config;
     let alpha = fixture.constant("alpha", config.alpha)?;
     Ok(LifConfig::new(config.n_rec)
-        .with_tau_membrane_ms(time_constant(alpha).into())
+        .with_tau_membrane_ms(time_constant(fixture, "alpha", alpha)?.into())
         .with_threshold(fixture.constant("v_th", config.v_th)?)
         .with_refractory_steps(fixture.constant("n_ref", config.n_ref)?)
         .with_input_normalization(factor(fixture, "g_in", fixture.constant("g_in", config.g_in)?, alpha)?)
@@ -407,7 +431,7 @@ fn alif(fixture: &Fixture) -> Result<AlifConfig> {
     let rho = fixture.constant("rho", fixture.description.config.rho)?;
     let beta = fixture.tensor("in_beta", &[neurons])?.values.clone();
     Ok(AlifConfig {
-        tau_adaptation_ms: time_constant(rho).into(),
+        tau_adaptation_ms: time_constant(fixture, "rho", rho)?.into(),
         adaptation_strength: Constant::PerNeuron(beta),
         neurons,
         tau_membrane_ms,

@@ -25,7 +25,7 @@ impl PatternGeneration {
             "pattern generation has one sequence: batch is {}, but must be 1",
             config.batch
         );
-        let pattern = settings.generate(config.seed)?;
+        let pattern = settings.generate(config.seed).context("[pattern_generation]")?;
         let tensor = |values: &[f32], features: usize| {
             Tensor::from_data(TensorData::new(values.to_vec(), [1, pattern.steps, features]), device)
         };
