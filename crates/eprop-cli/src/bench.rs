@@ -50,7 +50,7 @@ pub struct BenchArgs {
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch: u32,
     /// e-prop's chunk, or the window of truncated BPTT, in steps
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub chunk: u32,
     /// Device: flex, ndarray or wgpu
     #[arg(long, default_value = "flex")]

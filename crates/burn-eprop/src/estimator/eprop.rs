@@ -19,7 +19,7 @@ use crate::signal::{LearningSignal, SignalContext, register_feedback};
 use crate::steps::{join_layers, split_steps};
 
 /// Steps that are simulated before the traces are touched, unless said otherwise.
-const DEFAULT_CHUNK: usize = 50;
+const DEFAULT_CHUNK: usize = 100;
 
 /// e-prop 1 (Bellec et al. 2019, arXiv:1901.09049): dE/dW_ji ≈ Σ_t L_j^t ē_ji^t.
 ///
@@ -93,7 +93,7 @@ impl Eprop {
         Self { objective, signal, chunk: DEFAULT_CHUNK, outputs: false }
     }
 
-    /// The number of steps that are simulated before the traces are touched (default 50). It changes speed
+    /// The number of steps that are simulated before the traces are touched (default 100). It changes speed
     /// and memory, not the gradient.
     ///
     /// # Panics

@@ -41,9 +41,9 @@ impl SpokenDigitsTask {
     pub fn train(config: &RunConfig, device: &Device) -> Result<Self> {
         let (folder, settings) = settings(config)?;
         let recordings = SpokenDigits::open(folder)?;
+        let mut training = recordings.load(Split::Train, settings)?;
         // What is wrong with the test recordings shows now, not after training.
         recordings.load(Split::Test, settings)?;
-        let mut training = recordings.load(Split::Train, settings)?;
         let z_score = ZScore::fit(training.iter().map(|utterance| &utterance.frames));
         training.iter_mut().for_each(|utterance| z_score.apply(&mut utterance.frames));
         Ok(Self::new(config, recordings, training, z_score, device))
