@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use burn::optim::{AdamConfig, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -24,6 +24,10 @@ const INPUT_RATE: f64 = 0.05;
 /// The ALIF workload's loss counts in this many last steps.
 const LOSS_WINDOW: usize = 150;
 const LEARNING_RATE: f64 = 1e-4;
+/// Largest number of inputs, neurons or outputs.
+const MAX_SIZE: i64 = 1 << 16;
+/// Largest number of values in the batch's inputs, or in its targets.
+const MAX_VALUES: u64 = 1_000_000_000;
 
 /// Options of `eprop bench`.
 #[derive(Debug, Clone, Args, Serialize)]
@@ -35,13 +39,13 @@ pub struct BenchArgs {
     #[arg(long, value_enum, default_value = "eprop")]
     pub method: MethodName,
     /// Number of inputs
-    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=MAX_SIZE))]
     pub inputs: u32,
     /// Number of neurons
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=MAX_SIZE))]
     pub neurons: u32,
     /// Number of outputs
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=MAX_SIZE))]
     pub outputs: u32,
     /// Number of time steps T
     #[arg(long, default_value_t = 2250, value_parser = clap::value_parser!(u32).range(1..))]
@@ -95,8 +99,14 @@ impl Measurement {
 ///
 /// # Errors
 ///
-/// If the machine does not have the device.
+/// If the machine does not have the device, or the batch is too large.
 pub fn run(args: &BenchArgs, allocator: &PeakAlloc) -> Result<Measurement> {
+    let sequence = u64::from(args.steps) * u64::from(args.inputs.max(args.outputs));
+    let values = sequence.saturating_mul(args.batch.into());
+    ensure!(
+        values <= MAX_VALUES,
+        "--batch times --steps is too much: {values} values, but at most {MAX_VALUES}"
+    );
     let device = args.device.open()?;
     let neurons = args.neurons as usize;
     let measure = Bench { args, allocator, device: &device };

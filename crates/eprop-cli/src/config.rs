@@ -280,11 +280,14 @@ fn flags(args: &TrainArgs) -> Result<Table> {
     Table::try_from(flags).context("a flag is out of range")
 }
 
+/// A choice between two kinds of values: another one replaces it as a whole.
+const HELD_OUT: &str = "held_out";
+
 /// Lays `over` over `base`, table by table.
 fn merge(base: &mut Table, over: Table) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
-            (Some(Value::Table(base)), Value::Table(over)) => merge(base, over),
+            (Some(Value::Table(base)), Value::Table(over)) if key != HELD_OUT => merge(base, over),
             (_, value) => {
                 base.insert(key, value);
             }

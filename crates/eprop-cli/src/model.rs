@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
-use burn::module::Module;
+use anyhow::{Context, Result, ensure};
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::store::ModuleRecord;
-use burn::tensor::{Bytes, Device};
+use burn::tensor::{Bytes, Device, Tensor};
 use burn_eprop::cell::{AlifConfig, LifConfig, LstmConfig};
 use burn_eprop::init::Initializer;
 use burn_eprop::readout::LeakyReadoutConfig;
@@ -13,6 +13,7 @@ use burn_eprop::{Cell, Network, NetworkConfig};
 
 use crate::config::RunConfig;
 use crate::method::CellName;
+use crate::task::values;
 
 /// Something to do with a network of any cell.
 pub trait WithNetwork {
@@ -112,5 +113,21 @@ pub fn load<C: Cell>(network: Network<C>, path: &Path) -> Result<Network<C>> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes));
     let record = record.with_context(|| format!("{} is not a whole network", path.display()))?;
-    network.try_load_record(record).with_context(|| format!("{} does not fit its settings", path.display()))
+    let network = network.try_load_record(record);
+    let network = network.with_context(|| format!("{} does not fit its settings", path.display()))?;
+    let mut survey = Survey { finite: true };
+    network.visit(&mut survey);
+    ensure!(survey.finite, "{} holds NaN or infinity", path.display());
+    Ok(network)
+}
+
+/// Whether all parameters are finite. NaN in a spiking network would be silence.
+struct Survey {
+    finite: bool,
+}
+
+impl ModuleVisitor for Survey {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.finite &= values(&param.val()).iter().all(|value| value.is_finite());
+    }
 }

@@ -83,14 +83,14 @@ impl EligibilityTraces {
         &self.summed
     }
 
-    /// ē of a current (e where κ = 0 makes them the same only at the step itself, so `None` then),
-    /// [batch, post, pre], as of the end of the last chunk that was advanced with `keep`.
+    /// ē of a current, [batch, post, pre], at the end of the last chunk that was advanced with `keep`; `None`
+    /// before that, and where κ = 0 leaves nothing to carry.
     pub fn filtered(&self, current: usize) -> Option<&Tensor<3>> {
         self.filtered.get(current)?.as_ref()
     }
 
-    /// ε, component `hidden`, of a current, [batch, post, pre], as of the end of the last chunk
-    /// that was advanced with `keep`.
+    /// ε of a current, component `hidden`, [batch, post, pre], at the end of the last chunk that was advanced with
+    /// `keep`.
     pub fn vector(&self, hidden: usize, current: usize) -> Option<&Tensor<3>> {
         self.vectors.get(hidden)?.get(current)?.as_ref()
     }

@@ -63,6 +63,9 @@ impl SpokenDigitsTask {
         let features = settings.features.feature_count();
         let fits = z_score.mean.len() == features && z_score.std.len() == features;
         ensure!(fits, "{} does not have {features} features", statistics.display());
+        let usable = z_score.mean.iter().all(|mean| mean.is_finite())
+            && z_score.std.iter().all(|&std| std.is_finite() && std > 0.0);
+        ensure!(usable, "{} holds a mean or deviation out of range", statistics.display());
         Ok(Self::new(config, SpokenDigits::open(folder)?, Vec::new(), z_score, device))
     }
 
@@ -125,6 +128,7 @@ fn settings(config: &RunConfig) -> Result<(&Path, &SpokenDigitsConfig)> {
         bail!("spoken-digits needs --data, a folder of recordings named {{digit}}_{{speaker}}_{{index}}.wav");
     };
     let settings = config.spoken_digits.as_ref().context("the settings lack [spoken_digits]")?;
+    settings.features.validate().context("[spoken_digits.features]")?;
     Ok((folder, settings))
 }
 

@@ -61,6 +61,8 @@ fn settings_out_of_range_are_refused_before_a_folder_is_made() {
     refuse(&["train", "--iterations", "9223372036854775808"], &["--iterations"]);
     refuse(&["gradcheck", "none.safetensors", "--tolerance", "nan"], &["--tolerance"]);
     refuse(&["train", "--bogus"], &["--bogus"]);
+    refuse(&["bench", "--neurons", "4000000000"], &["--neurons"]);
+    refuse(&["bench", "--steps", "4000000000"], &["--steps"]);
     refuse(&["eval"], &["<RUN>"]);
 }
 
@@ -90,6 +92,18 @@ fn a_network_that_grew_beyond_all_numbers_is_not_evaluated() {
     refuse(&["train", "--config", text(&settings), "--out", text(&out)], &[text(&out)]);
     assert_eq!(names(&out), ["config.toml", "metrics.csv", "model.bpk"]);
     refuse(&["eval", text(&out), "--json"], &[text(&out), "loss"]);
+}
+
+#[test]
+fn a_network_with_nan_in_it_is_not_evaluated() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = small_run(folder.path());
+    let model = out.join("model.bpk");
+    let mut bytes = fs::read(&model).expect("written");
+    let last = bytes.len() - 4; // of the readout's weights, which come last
+    bytes[last..].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(&model, bytes).expect("written");
+    refuse(&["eval", text(&out)], &["model.bpk", "NaN"]);
 }
 
 /// Short noises, of every digit.
@@ -124,8 +138,31 @@ fn damaged_statistics_of_the_recordings_are_named() {
         fs::write(&path, damaged).expect("written");
         refuse(&eval, &["statistics.toml"]);
     }
+    let nan = String::from_utf8(whole).expect("text").replacen("std = [", "std = [nan, ", 1);
+    let (kept, _) = nan.trim_end().rsplit_once(',').expect("several deviations");
+    fs::write(&path, format!("{kept}]")).expect("written");
+    refuse(&eval, &["statistics.toml", "out of range"]);
     fs::remove_file(&path).expect("there");
     refuse(&eval, &["statistics.toml"]);
+}
+
+#[test]
+fn a_settings_file_can_hold_out_a_speaker() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [data, out, settings] = ["data", "run", "settings.toml"].map(|name| folder.path().join(name));
+    write_recordings(&data, &[5]);
+    for digit in 0..2 {
+        let [from, to] = ["ann", "bob"].map(|speaker| data.join(format!("{digit}_{speaker}_5.wav")));
+        fs::copy(from, to).expect("copied");
+    }
+    let train = ["train", "spoken-digits", "--data", text(&data), "--config", text(&settings)];
+    let train = [&train[..], &["--iterations", "1", "--batch", "2", "--out", text(&out)]].concat();
+    fs::write(&settings, "[spoken_digits.held_out]\nspeaker = \"eve\"\n").expect("written");
+    refuse(&train, &["`eve`", "ann, bob"]);
+    fs::write(&settings, "[spoken_digits.held_out]\nspeaker = \"bob\"\n").expect("written");
+    succeed(&train);
+    let report: Value = serde_json::from_str(&succeed(&["eval", text(&out), "--json"])).expect("JSON");
+    assert_eq!(report["sequences"], 2);
 }
 
 #[test]
@@ -176,6 +213,12 @@ fn descriptions_of_fixtures_out_of_range_are_refused() {
         let path = described(folder.path(), |description| description["config"][name] = value);
         refuse(&["gradcheck", text(&path)], &["described."]);
     }
+    let path = described(folder.path(), |description| {
+        let sgd = json!({ "learning_rate": 0.001, "iterations": 3 });
+        description["training"] = sgd;
+        description["losses_nest_f64"] = json!([1.0, 2.0]);
+    });
+    refuse(&["gradcheck", text(&path)], &["training losses"]);
     let path = described(folder.path(), |description| description["model"] = json!("lstm"));
     refuse(&["gradcheck", text(&path)], &["described.safetensors", "param_W_x"]);
 }
