@@ -67,12 +67,12 @@ pub struct Transition {
 }
 
 impl Transition {
-    /// The steps between successive states, given the currents of each step.
+    /// The steps between successive states, given the currents of each step, each [batch, neurons].
     ///
     /// # Panics
     ///
     /// If there is not one state more than there are steps, or there is no step.
-    pub(crate) fn between(states: &[CellState], currents: &[Vec<Tensor<2>>]) -> Self {
+    pub fn between(states: &[CellState], currents: &[Vec<Tensor<2>>]) -> Self {
         let steps = currents.len();
         assert_eq!(states.len(), steps + 1, "{} states around {steps} steps", states.len());
         let batch = states[0].output.dims()[0];

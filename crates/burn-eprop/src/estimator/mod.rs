@@ -33,7 +33,7 @@ use crate::network::Network;
 pub struct Estimate {
     /// The task's loss.
     pub loss: f64,
-    /// The firing-rate regulariser's loss; 0 without one.
+    /// The firing-rate regulariser's loss, of the rates since the start of the sequence; 0 without one.
     pub rate_loss: f64,
     /// y, [batch, time, outputs], where asked for.
     pub outputs: Option<Tensor<3>>,
@@ -75,9 +75,9 @@ pub trait OnlineEstimator<C: Cell>: GradientEstimator<C> {
     /// The state before the first piece of a sequence.
     fn start(&mut self, network: &Network<C>, batch: usize) -> Self::State;
 
-    /// Loss and gradients of the next piece. Without updates in between, the losses and the gradients of the
-    /// pieces sum to those of the whole sequence (for a mean loss, of pieces cut by
-    /// [`Batch::piece`]).
+    /// Loss and gradients of the next piece. Without updates in between, the task losses and the gradients of
+    /// the pieces sum to those of the whole sequence (for a mean loss, of pieces cut by [`Batch::piece`]).
+    /// Firing rates, and the regulariser's loss, are those since the sequence's start.
     fn feed(&mut self, network: &Network<C>, state: &mut Self::State, piece: &Batch) -> Estimate;
 }
 
