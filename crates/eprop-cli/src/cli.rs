@@ -15,7 +15,7 @@ Examples:
   eprop train --method bptt                    the same by back-propagation through time
   eprop train spoken-digits --data FOLDER      a spiking network on recordings
   eprop train spoken-digits --data FOLDER --cell lstm --method bptt
-  eprop eval runs/spoken-digits-1 --data FOLDER --json
+  eprop eval runs/spoken-digits-alif-eprop-1 --json
   eprop gradcheck tests/fixtures/alif_seed1.safetensors
   eprop bench --cell alif --method bptt --steps 1000";
 

@@ -78,6 +78,8 @@ pub trait OnlineEstimator<C: Cell>: GradientEstimator<C> {
     /// Loss and gradients of the next piece. Without updates in between, the task losses and the gradients of
     /// the pieces sum to those of the whole sequence (for a mean loss, of pieces cut by [`Batch::piece`]).
     /// Firing rates, and the regulariser's loss, are those since the sequence's start.
+    ///
+    /// For [`TruncatedBptt`] this holds without rate regularisation and for pieces that end with a window.
     fn feed(&mut self, network: &Network<C>, state: &mut Self::State, piece: &Batch) -> Estimate;
 }
 

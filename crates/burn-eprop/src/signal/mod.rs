@@ -38,7 +38,8 @@ pub struct SignalContext {
     pub targets: Tensor<3>,
     /// z, the outputs of all layers' neurons, [batch, time, neurons].
     pub neurons: Tensor<3>,
-    /// Weight of each step in the loss, [batch, time, 1].
+    /// Weight of each step in the loss, [batch, time, 1]: the mask, divided by the number of steps where the loss
+    /// is a mean.
     pub mask: Tensor<3>,
     /// The chunk's steps, counted from the start of the sequence.
     pub time: Range<usize>,
