@@ -59,7 +59,7 @@ pub struct Case {
     pub normalized_readout: bool,
     /// Whether the loss is weighed by a random mask.
     pub mask: bool,
-    /// Whether sequences end early, each at its own step.
+    /// Whether sequences end early, each at its own step, and one before it begins.
     pub unequal_lengths: bool,
     /// What is minimised.
     pub objective: Objective,
@@ -123,7 +123,8 @@ impl Case {
             problem = problem.with_mask(tensor(weights.collect(), [batch, steps], options));
         }
         if self.unequal_lengths {
-            let lengths = (0..batch).map(|_| rng.random_range(steps / 2..=steps));
+            // The first of them has no step at all.
+            let lengths = (0..batch).map(|index| index.min(1) * rng.random_range(steps / 2..=steps));
             problem = problem.with_lengths(lengths.collect());
         }
         problem

@@ -214,6 +214,19 @@ fn refuses_lstm_without_output_gate() {
     });
 }
 
+/// A current too few is named, not left out of the comparison.
+#[test]
+fn refuses_a_linearization_of_another_size() {
+    let cell: Lstm = lstm(&case(), NEURONS, &options());
+    let without_output_gate: Tamper = |_, mut linearization| {
+        linearization.d.pop();
+        linearization
+    };
+    let cell = Tampered { steps: cell.clone(), linearizes: cell, tamper: without_output_gate };
+    let sizes = LinearizationError::Sizes { what: "currents of D", found: 3, expected: 4 };
+    assert_eq!(check_cell(&cell, options(), CURRENT_SCALE, TOLERANCE), Err(sizes));
+}
+
 #[test]
 fn says_that_a_silent_cell_was_not_checked() {
     for neurons in [1, NEURONS] {

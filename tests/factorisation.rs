@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use burn_eprop::cell::CellState;
-use burn_eprop::eligibility::{Chunk, EligibilityTraces, SummedTraces, stepwise_traces};
+use burn_eprop::eligibility::{Chunk, EligibilityTraces, SummedTraces, Synapses, stepwise_traces};
 use burn_eprop::estimator::ChunkRecord;
 use burn_eprop::network::{GradientPaths, RecurrentLayer};
 use burn_eprop::{Cell, Objective};
@@ -130,7 +130,10 @@ fn records<C: Cell>(problem: &Problem<C>, chunk: usize) -> Vec<ChunkRecord> {
 
 /// Σ_t L e by the engine, in the chunks of the records, [pre, currents · post].
 fn by_engine(records: &[ChunkRecord], layer: usize, signal: &Tensor<3>) -> Tensor<2> {
-    let mut traces = EligibilityTraces::new(0.0, SummedTraces::Off);
+    let first = &records[0].layers[layer];
+    let ([_, batch, pre], [_, _, post]) = (first.pre.dims(), first.outputs.dims());
+    let synapses = Synapses { batch, pre, post, currents: first.linearization.currents() };
+    let mut traces = EligibilityTraces::new(0.0, synapses, SummedTraces::Off);
     let advance = |record: &ChunkRecord| {
         let layer = &record.layers[layer];
         let chunk = Chunk {

@@ -181,8 +181,10 @@ fn rate_loss(problem: &Problem<Lstm>, rate: &RateRegularization, layers: &[Tenso
             loss += match rate.averaging {
                 RateAveraging::Batch => penalty(sums.sum::<f64>() / lengths.iter().sum::<usize>() as f64),
                 RateAveraging::PerTrial => {
-                    let trials = sums.zip(&lengths).map(|(sum, &length)| penalty(sum / length as f64));
-                    trials.sum::<f64>() / batch as f64
+                    let trials = sums.zip(&lengths).filter(|(_, length)| **length > 0);
+                    let penalties: Vec<_> =
+                        trials.map(|(sum, &length)| penalty(sum / length as f64)).collect();
+                    penalties.iter().sum::<f64>() / penalties.len() as f64
                 }
             };
         }

@@ -6,9 +6,11 @@ use burn_eprop::cell::{Alif, AlifConfig};
 use burn_eprop::estimator::Eprop;
 use burn_eprop::hook::HookRecordError;
 use burn_eprop::loss::{RateAveraging, RateRegularization};
+use burn_eprop::readout::LeakyReadoutConfig;
 use burn_eprop::signal::Symmetric;
 use burn_eprop::{Batch, Loss, Network, NetworkConfig, Objective, OptimizerHook};
 use eprop_tests::findings::values;
+use eprop_tests::smoothed::Smoothed;
 
 const BATCH: usize = 2;
 const STEPS: usize = 60;
@@ -26,7 +28,7 @@ fn hook() -> OptimizerHook<Eprop> {
     let optimizer: ModuleOptimizer = AdamConfig::new().init();
     let rate = RateRegularization::new(1.0, 20.0, 1.0).with_averaging(RateAveraging::PerTrial);
     let objective = Objective::sum(Loss::MeanSquaredError).with_rate(rate);
-    OptimizerHook::new(optimizer, Eprop::new(objective, Symmetric).with_chunk(7))
+    OptimizerHook::new(optimizer, Eprop::new(objective, Smoothed::default()).with_chunk(7))
 }
 
 /// Inputs that make the network spike; `value` replaces the first of them.
@@ -78,6 +80,19 @@ fn a_refused_piece_leaves_the_stream_where_it_was() {
     assert_eq!(weights(&network), weights(&start));
 }
 
+/// Learning from whole sequences in between leaves the stream alone.
+#[test]
+fn a_step_between_two_pieces_changes_the_weights_alone() {
+    let network = network();
+    let mut stream = hook().into_stream(&network, BATCH);
+    let (network, _) = stream.feed(0.0, network, &batch(None).piece(0..20));
+    let mut other = stream.clone();
+    let (network, _) = other.step(0.0, network, &batch(None));
+    let (_, straight) = stream.feed(0.0, network.clone(), &batch(None).piece(20..40));
+    let (_, interrupted) = other.feed(0.0, network, &batch(None).piece(20..40));
+    assert_eq!(straight.gradient_norm, interrupted.gradient_norm);
+}
+
 #[test]
 fn a_saved_stream_goes_on_as_if_it_had_not_stopped() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -102,6 +117,31 @@ fn a_saved_stream_goes_on_as_if_it_had_not_stopped() {
 }
 
 #[test]
+#[should_panic(
+    expected = "state of layers [[2, 6], [2, 6]], [batch, neurons], where [[1, 6], [1, 6]] is needed"
+)]
+fn a_piece_of_another_batch_is_refused() {
+    let network = network();
+    let mut stream = hook().into_stream(&network, BATCH);
+    let piece = batch(None);
+    let narrower =
+        Batch::new(piece.inputs().clone().narrow(0, 0, 1), piece.targets().clone().narrow(0, 0, 1));
+    let _ = stream.feed(1e-2, network, &narrower);
+}
+
+/// Squares of such gradients overflow float32.
+#[test]
+fn the_norm_of_large_gradients_is_finite() {
+    let network = network();
+    let large = Tensor::<3>::full([BATCH, STEPS, 2], 1e30, &Device::flex());
+    let weak = Objective::mean(Loss::MeanSquaredError);
+    let mut hook = OptimizerHook::new(AdamConfig::new().init(), Eprop::new(weak, Symmetric));
+    let masked = Batch::new(batch(None).inputs().clone(), large.mul_scalar(1e-8)).with_loss_steps(1e-3);
+    let (_, report) = hook.step(1e-2, network, &masked);
+    assert!(report.gradient_norm > 1e20 && report.gradient_norm.is_finite(), "{report:?}");
+}
+
+#[test]
 fn a_torn_or_foreign_record_is_refused_by_name() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("hook.bpk");
@@ -113,6 +153,31 @@ fn a_torn_or_foreign_record_is_refused_by_name() {
     // A record without a stream does not fit a stream.
     let foreign = hook().into_stream(&network, BATCH).load(&path, &network).map(|_| ());
     assert!(matches!(foreign, Err(HookRecordError::Mismatch { .. })), "{foreign:?}");
+
+    // Nor does a stream of another batch, of other layers, of another readout or of another signal.
+    let mut stream = hook().into_stream(&network, BATCH);
+    let (network, _) = stream.feed(1e-2, network, &batch(None).piece(0..25));
+    let streamed = folder.path().join("stream.bpk");
+    stream.save(&streamed).expect("saved");
+    let refuse = |hook: OptimizerHook<Eprop>, network: &Network<Alif>, batch: usize, named: &str| {
+        let error = hook.into_stream(network, batch).load(&streamed, network).map(|_| ());
+        match error {
+            Err(HookRecordError::Mismatch { part, .. }) => assert!(part.starts_with(named), "{part}"),
+            other => panic!("{other:?}, where `{named}` should not fit"),
+        }
+    };
+    refuse(hook(), &network, BATCH + 1, "network.layers.0");
+    let one_layer = |readout: LeakyReadoutConfig| {
+        let config = NetworkConfig::new(4, 2).with_readout(readout);
+        config.init(vec![AlifConfig::mixed(6, 3, 0.1).init(&device())], &device())
+    };
+    refuse(hook(), &one_layer(LeakyReadoutConfig::new()), BATCH, "readout.neurons");
+    let slower = NetworkConfig::new(4, 2).with_readout(LeakyReadoutConfig::new().with_tau_ms(Some(5.0)));
+    let slower = slower.init(vec![AlifConfig::mixed(6, 3, 0.1).init(&device()); 2], &device());
+    refuse(hook(), &slower, BATCH, "traces.0.kappa");
+    let optimizer: ModuleOptimizer = AdamConfig::new().init();
+    let objective = Objective::sum(Loss::MeanSquaredError);
+    refuse(OptimizerHook::new(optimizer, Eprop::new(objective, Symmetric)), &network, BATCH, "");
 
     let bytes = std::fs::read(&path).expect("saved");
     for length in [0, 10, bytes.len() / 2, bytes.len() - 1] {

@@ -2,6 +2,7 @@
 //!
 //! - [`case`]: sizes and options of a random problem, and the problem itself;
 //! - [`cells`]: a builder for every kind of cell, and [`for_every_cell!`];
+//! - [`smoothed`]: a learning signal of a user's own, which remembers;
 //! - [`two_compartment`]: a cell of a user's own, known by its step alone;
 //! - [`wgpu`]: trials on wgpu;
 //! - [`findings`]: what an estimator found, as numbers by name, and their comparison.
@@ -9,5 +10,6 @@
 pub mod case;
 pub mod cells;
 pub mod findings;
+pub mod smoothed;
 pub mod two_compartment;
 pub mod wgpu;

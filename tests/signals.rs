@@ -12,7 +12,10 @@ use burn_eprop::signal::{Adaptive, Global, LearningSignal, Random, SignalContext
 use burn_eprop::{GradientEstimator, Loss, Network, Objective, OnlineEstimator};
 use eprop_tests::case::{Case, Problem, float64, tensor};
 use eprop_tests::cells::lif;
-use eprop_tests::findings::{assert_close, assert_same_gradients, gradients, relative_difference, values};
+use eprop_tests::findings::{
+    Findings, assert_close, assert_same_gradients, gradients, relative_difference, values,
+};
+use eprop_tests::smoothed::Smoothed;
 
 const EXACT: f64 = 1e-14;
 
@@ -138,7 +141,7 @@ fn apart(network: &Network<Lif>) -> Vec<f64> {
     values(&(network.readout.weight.val() - network.feedback.val()))
 }
 
-/// Half of the symmetric signal; it notes which steps it has seen since it was reset.
+/// Half of the symmetric signal; it notes which steps it and its clones have seen.
 #[derive(Debug, Clone, Default)]
 struct Halved {
     seen: Arc<Mutex<Vec<Range<usize>>>>,
@@ -150,10 +153,6 @@ impl LearningSignal for Halved {
         assert_eq!([steps, neurons], [context.time.len(), context.readout_weight.dims()[0]]);
         self.seen.lock().expect("one thread").push(context.time.clone());
         context.broadcast(context.readout_weight.clone()).mul_scalar(0.5)
-    }
-
-    fn reset(&mut self) {
-        self.seen.lock().expect("one thread").clear();
     }
 }
 
@@ -172,7 +171,7 @@ fn a_signal_of_ones_own_works() {
     assert_eq!(*halved.seen.lock().expect("one thread"), [0..10, 10..20, 20..24]);
 }
 
-/// Steps are counted from the start of the sequence, and a new sequence resets the signal.
+/// Steps are counted from the start of each sequence.
 #[test]
 fn a_signal_sees_a_stream_in_the_order_of_time() {
     let Problem { network, batch, objective } = problem();
@@ -183,12 +182,54 @@ fn a_signal_sees_a_stream_in_the_order_of_time() {
         for piece in [0..10, 10..12] {
             eprop.feed(&network, &mut state, &batch.piece(piece));
         }
-        assert_eq!(*halved.seen.lock().expect("one thread"), [0..6, 6..10, 10..12]);
+    }
+    assert_eq!(*halved.seen.lock().expect("one thread"), [0..6, 6..10, 10..12, 0..6, 6..10, 10..12]);
+}
+
+/// What a signal remembers belongs to the sequence: neither chunks nor pieces nor another sequence in between
+/// change what it says, and each sequence starts afresh.
+#[test]
+fn a_signal_that_remembers_is_carried_with_its_stream() {
+    let Problem { network, batch, objective } = problem();
+    let mut eprop = Eprop::new(objective, Smoothed::default()).with_chunk(100);
+    let whole = gradients(&network, &eprop.estimate(&network, &batch));
+    let again = gradients(&network, &eprop.estimate(&network, &batch));
+    assert_eq!(whole, again);
+    let without = gradients(&network, &Eprop::new(objective, Symmetric).estimate(&network, &batch));
+    assert_ne!(whole, without);
+
+    let mut eprop = eprop.with_chunk(5);
+    let mut state = eprop.start(&network, batch.size());
+    let mut sum = Findings::new(&network, &eprop.feed(&network, &mut state, &batch.piece(0..7)));
+    eprop.estimate(&network, &batch);
+    sum.add_piece(Findings::new(&network, &eprop.feed(&network, &mut state, &batch.piece(7..24))));
+    assert_same_gradients("a remembering signal in pieces", &sum.gradients, &whole, 1e-12);
+}
+
+/// The mask is the batch's own, whatever the loss is divided by.
+#[test]
+fn a_signal_sees_the_mask() {
+    let Problem { network, batch, objective } = problem();
+    let masks = Masks::default();
+    Eprop::new(objective, masks.clone()).with_chunk(24).estimate(&network, &batch);
+    assert_eq!(*masks.seen.lock().expect("one thread"), values(&batch.weights()));
+}
+
+/// No signal; it notes the mask.
+#[derive(Debug, Clone, Default)]
+struct Masks {
+    seen: Arc<Mutex<Vec<f64>>>,
+}
+
+impl LearningSignal for Masks {
+    fn signal(&mut self, context: &SignalContext) -> Tensor<3> {
+        self.seen.lock().expect("one thread").extend(values(&context.mask));
+        context.neurons.zeros_like()
     }
 }
 
 /// A signal for one neuron too few.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Misshapen;
 
 impl LearningSignal for Misshapen {

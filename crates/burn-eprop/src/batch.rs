@@ -1,6 +1,7 @@
 //! A batch of sequences with its targets.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use burn::tensor::{DType, Device, Tensor, TensorCreationOptions, TensorData};
 
@@ -16,7 +17,7 @@ pub struct Batch {
     targets: Tensor<3>,
     mask: Option<Tensor<2>>,
     lengths: Option<Vec<usize>>,
-    loss_steps: Option<f64>,
+    loss_steps: OnceLock<f64>,
 }
 
 /// A range of time steps of a batch, time-major, without autodiff and of the network's type.
@@ -25,7 +26,9 @@ pub(crate) struct BatchChunk {
     pub(crate) inputs: Tensor<3>,
     /// [steps, batch, outputs]
     pub(crate) targets: Tensor<3>,
-    /// Weight of each step in the loss, [steps, batch, 1].
+    /// The mask, and 0 behind a sequence's end, [steps, batch, 1].
+    pub(crate) mask: Tensor<3>,
+    /// Weight of each step in the loss, the mask divided by the number of steps under a mean, [steps, batch, 1].
     pub(crate) weight: Tensor<3>,
     /// 1 within a sequence and 0 behind its end, [steps, batch, 1]; `None` where all have full length.
     pub(crate) valid: Option<Tensor<3>>,
@@ -49,7 +52,7 @@ impl Batch {
             of_inputs.iter().chain(&of_targets).all(|&size| size > 0),
             "empty batch: inputs {of_inputs:?}, targets {of_targets:?}"
         );
-        Self { inputs, targets, mask: None, lengths: None, loss_steps: None }
+        Self { inputs, targets, mask: None, lengths: None, loss_steps: OnceLock::new() }
     }
 
     /// Weighs each step's loss by `mask` [batch, time], usually 0 or 1.
@@ -57,11 +60,10 @@ impl Batch {
     /// # Panics
     ///
     /// If the shape is not that of the batch.
-    pub fn with_mask(mut self, mask: Tensor<2>) -> Self {
+    pub fn with_mask(self, mask: Tensor<2>) -> Self {
         let expected = [self.size(), self.steps()];
         assert_eq!(mask.dims(), expected, "mask {:?} of a batch of [batch, time] {expected:?}", mask.dims());
-        self.mask = Some(mask);
-        self
+        Self { mask: Some(mask), loss_steps: OnceLock::new(), ..self }
     }
 
     /// Sequences of unequal lengths, padded at their end: steps from `lengths[b]` on count neither in
@@ -70,18 +72,22 @@ impl Batch {
     /// # Panics
     ///
     /// If there is not one length for each sequence, or one exceeds the number of steps.
-    pub fn with_lengths(mut self, lengths: Vec<usize>) -> Self {
+    pub fn with_lengths(self, lengths: Vec<usize>) -> Self {
         assert_eq!(lengths.len(), self.size(), "{} lengths for a batch of {}", lengths.len(), self.size());
         let longest = lengths.iter().max().copied().unwrap_or(0);
         assert!(longest <= self.steps(), "length {longest} of a batch of {} steps", self.steps());
-        self.lengths = Some(lengths);
-        self
+        Self { lengths: Some(lengths), loss_steps: OnceLock::new(), ..self }
     }
 
-    /// Says by how many steps a mean loss is divided, instead of by those that count in this batch.
-    pub fn with_loss_steps(mut self, steps: f64) -> Self {
-        self.loss_steps = Some(steps);
-        self
+    /// Says by how many steps a mean loss is divided, instead of by those that count in this batch. It comes after
+    /// [`with_mask`](Self::with_mask) and [`with_lengths`](Self::with_lengths), which count the steps anew.
+    ///
+    /// # Panics
+    ///
+    /// If `steps` is not a finite number greater than 0.
+    pub fn with_loss_steps(self, steps: f64) -> Self {
+        assert!(steps.is_finite() && steps > 0.0, "a mean loss cannot be divided by {steps} steps");
+        Self { loss_steps: steps.into(), ..self }
     }
 
     /// Number of sequences.
@@ -111,7 +117,13 @@ impl Batch {
 
     /// A part of the sequences, to stream them in pieces. It remembers the number of steps by which
     /// the whole batch's mean loss is divided.
+    ///
+    /// # Panics
+    ///
+    /// If `time` is empty or does not lie within the batch's steps.
     pub fn piece(&self, time: Range<usize>) -> Self {
+        let steps = self.steps();
+        assert!(time.start < time.end && time.end <= steps, "piece {time:?} of a batch of {steps} steps");
         let within = |length: usize| length.clamp(time.start, time.end) - time.start;
         Self {
             inputs: self.inputs.clone().slice_dim(1, time.clone()),
@@ -121,7 +133,7 @@ impl Batch {
                 .lengths
                 .as_ref()
                 .map(|lengths| lengths.iter().map(|&length| within(length)).collect()),
-            loss_steps: Some(self.loss_steps()),
+            loss_steps: self.loss_steps().into(),
         }
     }
 
@@ -142,14 +154,11 @@ impl Batch {
 
     /// By how many steps a mean loss is divided: the sum of all weights, over batch and time.
     pub fn loss_steps(&self) -> f64 {
-        match (self.loss_steps, &self.mask) {
-            (Some(steps), _) => steps,
-            (None, None) => self.lengths().iter().sum::<usize>() as f64,
-            (None, Some(_)) => {
-                let sums = self.stretches().map(|time| self.weights_in(time).sum().into_scalar::<f64>());
-                sums.sum()
-            }
-        }
+        let count = || match &self.mask {
+            None => self.lengths().iter().sum::<usize>() as f64,
+            Some(_) => self.stretches().map(|time| self.weights_in(time).sum().into_scalar::<f64>()).sum(),
+        };
+        *self.loss_steps.get_or_init(count)
     }
 
     /// Checks inputs, targets and mask for NaN and infinity.
@@ -201,11 +210,12 @@ impl Batch {
             piece.swap_dims(0, 1).cast(dtype)
         };
         let column = |weights: Tensor<2>| weights.without_autodiff().transpose().unsqueeze_dim(2).cast(dtype);
-        let weight = self.weights_in(time.clone()).mul_scalar(1.0 / loss_steps);
+        let mask = column(self.weights_in(time.clone()));
         BatchChunk {
             inputs: piece(self.inputs.clone()),
             targets: piece(self.targets.clone()),
-            weight: column(weight),
+            weight: mask.clone().mul_scalar(1.0 / loss_steps),
+            mask,
             valid: self.valid_in(time.clone()).map(column),
         }
     }

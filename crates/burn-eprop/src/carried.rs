@@ -23,18 +23,18 @@ pub struct Archive {
     entries: BTreeMap<String, TensorData>,
     path: Vec<String>,
     reading: Option<TensorCreationOptions>,
-    missing: Vec<String>,
+    unfit: Vec<String>,
 }
 
 impl Archive {
     /// An archive that takes a state down.
     pub(crate) fn writer() -> Self {
-        Self { entries: BTreeMap::new(), path: Vec::new(), reading: None, missing: Vec::new() }
+        Self { entries: BTreeMap::new(), path: Vec::new(), reading: None, unfit: Vec::new() }
     }
 
     /// An archive that fills a state in, with tensors on the given device.
     pub(crate) fn reader(entries: BTreeMap<String, TensorData>, options: TensorCreationOptions) -> Self {
-        Self { entries, path: Vec::new(), reading: Some(options), missing: Vec::new() }
+        Self { entries, path: Vec::new(), reading: Some(options), unfit: Vec::new() }
     }
 
     /// What was taken down.
@@ -42,10 +42,11 @@ impl Archive {
         self.entries
     }
 
-    /// The first part that was to be filled in and was not there, or that was there and not asked for.
+    /// The first part that was to be filled in and was not there or does not fit, or that was there and not asked
+    /// for.
     pub(crate) fn mismatch(&self) -> Option<&str> {
         let unused = self.entries.keys().next().filter(|_| self.reading.is_some());
-        self.missing.first().or(unused).map(String::as_str)
+        self.unfit.first().or(unused).map(String::as_str)
     }
 
     /// A part of the state that has parts of its own.
@@ -65,37 +66,56 @@ impl Archive {
         let values = self.entries.remove(&name).and_then(|data| data.try_into_vec::<f64>().ok());
         match values.as_deref() {
             Some([value]) => *number = *value,
-            _ => self.missing.push(name),
+            _ => self.unfit.push(name),
         }
     }
 
-    /// A tensor.
+    /// A number that belongs to the kind of state: what is read must be the same.
+    pub fn constant(&mut self, name: &str, value: f64) {
+        let mut found = value;
+        self.number(name, &mut found);
+        if found != value {
+            self.unfit.push(self.name(name));
+        }
+    }
+
+    /// A tensor. What is read must have the shape of the one that it replaces.
     pub fn tensor<const D: usize>(&mut self, name: &str, tensor: &mut Tensor<D>) {
-        let mut option = Some(tensor.clone());
-        self.optional(name, &mut option);
-        match option {
-            Some(value) => *tensor = value,
-            None => self.missing.push(self.name(name)),
-        }
-    }
-
-    /// A tensor that may not be there.
-    pub fn optional<const D: usize>(&mut self, name: &str, tensor: &mut Option<Tensor<D>>) {
         let name = self.name(name);
         let Some(options) = self.reading.clone() else {
-            if let Some(tensor) = tensor {
-                self.entries.insert(name, tensor.to_data());
-            }
+            self.entries.insert(name, tensor.to_data());
             return;
         };
-        *tensor = None;
-        match self.entries.remove(&name) {
-            Some(data) if data.rank() == D => {
-                let options = options.with_dtype(data.dtype());
-                *tensor = Some(Tensor::from_data(data, options));
-            }
-            Some(_) => self.missing.push(name),
-            None => {}
+        let fits = |data: &TensorData| {
+            data.shape().as_slice() == tensor.dims() && Some(data.dtype()) == options.dtype
+        };
+        match self.entries.remove(&name).filter(fits) {
+            Some(data) => *tensor = Tensor::from_data(data, options),
+            None => self.unfit.push(name),
+        }
+    }
+
+    /// A tensor that may not be there: of the given shape, or of any for `None`.
+    pub fn optional<const D: usize>(
+        &mut self,
+        name: &str,
+        tensor: &mut Option<Tensor<D>>,
+        shape: impl Into<Option<[usize; D]>>,
+    ) {
+        let mut present = f64::from(tensor.is_some());
+        self.number(&format!("{name}.present"), &mut present);
+        if present == 0.0 {
+            *tensor = None;
+            return;
+        }
+        let Some(options) = self.reading.clone() else {
+            return tensor.iter_mut().for_each(|tensor| self.tensor(name, tensor));
+        };
+        let stored = self.entries.get(&self.name(name)).filter(|data| data.rank() == D);
+        let stored = stored.map(|data| std::array::from_fn(|dimension| data.shape()[dimension]));
+        match shape.into().or(stored) {
+            Some(shape) => self.tensor(name, tensor.insert(Tensor::zeros(shape, options))),
+            None => self.unfit.push(self.name(name)),
         }
     }
 
@@ -110,9 +130,13 @@ impl Archive {
         let mut length = list.len() as f64;
         self.number(&format!("{name}.length"), &mut length);
         if self.reading.is_some() {
-            // A torn length must not allocate: there cannot be more items than entries left.
-            let longest = list.len().max(self.entries.len()).max(1);
-            list.resize_with((length.max(0.0) as usize).min(longest), empty);
+            let length = length as usize;
+            if length > self.entries.len() {
+                // A torn length must not allocate: every item has an entry.
+                self.unfit.push(self.name(name));
+                return;
+            }
+            list.resize_with(length, empty);
         }
         for (index, item) in list.iter_mut().enumerate() {
             visit(self, &format!("{name}.{index}"), item);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::{GradientsParams, ModuleOptimizer, OptimizerRecord};
 use burn::tensor::{Bytes, DType, Tensor, TensorData};
 use burn_pack::{Reader, Writer};
@@ -45,7 +45,7 @@ pub struct Report {
     pub outputs: Option<Tensor<3>>,
     /// The mean output of each neuron (spikes per step), by layer, `[neurons]`.
     pub firing_rates: Vec<Tensor<1>>,
-    /// Euclidean norm of all gradients together, before clipping.
+    /// Euclidean norm of the gradients of all weights together (but for feedback weights), before clipping.
     pub gradient_norm: f64,
     /// The first value that is not finite. Then neither network nor optimizer has changed.
     pub non_finite: Option<NonFinite>,
@@ -230,7 +230,8 @@ impl<E, S> OptimizerHook<E, S> {
     ///
     /// # Errors
     ///
-    /// If the file cannot be read or is of another kind of hook.
+    /// If the file cannot be read, or is of another kind of hook: with other sizes, another batch, another
+    /// floating-point type or another κ.
     pub fn load<C: Cell>(
         mut self,
         path: impl AsRef<Path>,
@@ -247,7 +248,8 @@ impl<E, S> OptimizerHook<E, S> {
         let optimizer = OptimizerRecord::from_bytes(bytes).map_err(|error| failed(error.to_string()))?;
 
         let weights = network.valid().options();
-        let entries = entries.into_iter().map(|(name, data)| (name.trim_start_matches(STREAM).into(), data));
+        let entries =
+            entries.into_iter().map(|(name, data)| (name.strip_prefix(STREAM).unwrap_or(&name).into(), data));
         let mut archive = Archive::reader(entries.collect(), weights);
         self.state.visit(&mut archive);
         if let Some(part) = archive.mismatch() {
@@ -272,15 +274,28 @@ fn read_tensors(path: &Path) -> Result<BTreeMap<String, TensorData>, String> {
 
 /// The norm of all gradients together, and the first gradient that is not finite.
 fn survey<C: Cell>(network: &Network<C>, gradients: &GradientsParams) -> (f64, Option<NonFinite>) {
-    let mut survey = Survey { gradients, path: Vec::new(), squares: 0.0, non_finite: None };
+    let feedback = network.feedback.id;
+    let mut survey = Survey { gradients, feedback, path: Vec::new(), norm: 0.0, non_finite: None };
     network.visit(&mut survey);
-    (survey.squares.sqrt(), survey.non_finite)
+    (survey.norm, survey.non_finite)
+}
+
+/// Euclidean norm, also where squares overflow the tensor's type.
+fn norm<const D: usize>(tensor: &Tensor<D>) -> f64 {
+    let root = |tensor: Tensor<D>| (tensor.clone() * tensor).sum().into_scalar::<f64>().sqrt();
+    let norm = root(tensor.clone());
+    if norm.is_finite() {
+        return norm;
+    }
+    let largest = tensor.clone().abs().max().into_scalar::<f64>();
+    largest * root(tensor.clone().mul_scalar(1.0 / largest))
 }
 
 struct Survey<'a> {
     gradients: &'a GradientsParams,
+    feedback: ParamId,
     path: Vec<String>,
-    squares: f64,
+    norm: f64,
     non_finite: Option<NonFinite>,
 }
 
@@ -297,10 +312,13 @@ impl ModuleVisitor for Survey<'_> {
         let Some(gradient) = self.gradients.get::<D>(param.id) else {
             return;
         };
-        self.squares += (gradient.clone() * gradient.clone()).sum().into_scalar::<f64>();
-        if self.non_finite.is_none() && !self.squares.is_finite() {
+        let norm = norm(&gradient);
+        if self.non_finite.is_none() && !norm.is_finite() {
             let what = format!("the gradient of `{}`", self.path.join("."));
             self.non_finite = check_finite(&what, &gradient).err();
+        }
+        if param.id != self.feedback {
+            self.norm = self.norm.hypot(norm);
         }
     }
 }

@@ -9,6 +9,8 @@ use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
+use crate::error::ConfigError;
+
 /// How a weight matrix [pre, post] is drawn. N(0, s) names a variance s.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -28,6 +30,14 @@ pub enum Initializer {
 }
 
 impl Initializer {
+    /// Checks that the standard deviation is a number, for the configuration's `field`.
+    pub(crate) fn validate(&self, field: &'static str) -> Result<(), ConfigError> {
+        let (Self::FanIn { gain: factor } | Self::Normal { standard_deviation: factor }) = self else {
+            return Ok(());
+        };
+        ConfigError::check(factor.is_finite(), field, factor, "finite")
+    }
+
     /// The values of a matrix [pre, post], row by row.
     pub(crate) fn draw(&self, [pre, post]: [usize; 2], rng: &mut impl Rng) -> Vec<f64> {
         let deviation = match self {

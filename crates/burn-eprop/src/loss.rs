@@ -43,7 +43,7 @@ pub enum Reduction {
 pub enum RateAveraging {
     /// A neuron's rate over all trials of the batch.
     Batch,
-    /// A neuron's rate in each trial; the loss is the mean over trials.
+    /// A neuron's rate in each trial; the loss is the mean over the trials that have a step.
     PerTrial,
 }
 
@@ -96,6 +96,16 @@ impl Objective {
     /// Adds firing-rate regularisation.
     pub fn with_rate(self, rate: RateRegularization) -> Self {
         Self { rate: Some(rate), ..self }
+    }
+
+    /// The objective, if it is valid.
+    ///
+    /// # Panics
+    ///
+    /// If [`validate`](Self::validate) fails.
+    pub(crate) fn checked(self) -> Self {
+        self.validate().unwrap_or_else(|error| panic!("Objective: {error}"));
+        self
     }
 
     /// Checks the regulariser's ranges.

@@ -130,6 +130,9 @@ impl NetworkConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         ConfigError::check(self.inputs > 0, "inputs", self.inputs, "at least 1")?;
         ConfigError::check(self.outputs > 0, "outputs", self.outputs, "at least 1")?;
+        self.input_initializer.validate("input_initializer")?;
+        self.recurrent_initializer.validate("recurrent_initializer")?;
+        self.feedback_initializer.validate("feedback_initializer")?;
         self.readout.validate()
     }
 
@@ -284,7 +287,7 @@ impl<C: Cell> Network<C> {
     ///
     /// # Panics
     ///
-    /// If the inputs are not as many as the network's.
+    /// If the inputs are not as many as the network's, or there is no step.
     pub fn forward(&self, inputs: Tensor<3>) -> Tensor<3> {
         let state = self.initial_state(inputs.dims()[0]);
         self.forward_from(inputs, state).0
@@ -294,10 +297,13 @@ impl<C: Cell> Network<C> {
     ///
     /// # Panics
     ///
-    /// If the inputs are not as many as the network's.
+    /// If the inputs are not as many as the network's, there is no step, or the state is of another batch.
     pub fn forward_from(&self, inputs: Tensor<3>, mut state: NetworkState) -> (Tensor<3>, NetworkState) {
         self.check_inputs(&inputs);
+        state.check(self, inputs.dims()[0]);
+        assert!(inputs.dims()[1] > 0, "inputs {:?} without a step", inputs.dims());
         let outputs = inputs
+            .cast(self.readout.weight.dtype())
             .swap_dims(0, 1)
             .split(FORWARD_CHUNK, 0)
             .into_iter()
@@ -326,6 +332,18 @@ impl<C: Cell> Network<C> {
 }
 
 impl NetworkState {
+    /// # Panics
+    ///
+    /// If the state is not of this network's sizes and this batch.
+    pub(crate) fn check<C: Cell>(&self, network: &Network<C>, batch: usize) {
+        let given: Vec<_> = self.layers.iter().map(|state| state.output.dims()).collect();
+        let expected: Vec<_> = network.layers.iter().map(|layer| [batch, layer.cell.neurons()]).collect();
+        assert_eq!(
+            given, expected,
+            "state of layers {given:?}, [batch, neurons], where {expected:?} is needed"
+        );
+    }
+
     /// The state without autodiff: a constant wherever it is used.
     pub fn detach(&self) -> Self {
         Self {

@@ -51,7 +51,8 @@ pub struct LeakyReadout {
 impl LeakyReadoutConfig {
     /// Checks the ranges of all fields.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        ConfigError::check_positive("dt_ms", self.dt_ms)?;
+        ConfigError::check_positive("readout.dt_ms", self.dt_ms)?;
+        self.initializer.validate("readout.initializer")?;
         self.tau_ms.map_or(Ok(()), |tau_ms| ConfigError::check_positive("readout.tau_ms", tau_ms))
     }
 
@@ -111,8 +112,10 @@ impl LeakyReadout {
 }
 
 /// What the readout's gradient needs of the past: F_κ(z) and F_κ(1), without the factor g.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct ReadoutTraces {
+    /// [batch, neurons]
+    shape: [usize; 2],
     neurons: Option<Tensor<2>>,
     ones: f64,
 }
@@ -126,6 +129,11 @@ pub(crate) struct ReadoutGradient {
 }
 
 impl ReadoutTraces {
+    /// Traces of [batch, neurons] before the first step.
+    pub(crate) fn new(shape: [usize; 2]) -> Self {
+        Self { shape, neurons: None, ones: 0.0 }
+    }
+
     /// Advances by a chunk of errors [steps, batch, outputs] and neurons [steps, batch, neurons].
     pub(crate) fn advance(
         &mut self,
@@ -157,7 +165,7 @@ impl ReadoutTraces {
 
 impl Carried for ReadoutTraces {
     fn visit(&mut self, archive: &mut Archive) {
-        archive.optional("neurons", &mut self.neurons);
+        archive.optional("neurons", &mut self.neurons, self.shape);
         archive.number("ones", &mut self.ones);
     }
 }

@@ -8,6 +8,7 @@ use burn::optim::{AdamConfig, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_eprop::cell::{AlifConfig, LifConfig, LstmConfig};
 use burn_eprop::readout::LeakyReadoutConfig;
+use burn_eprop::signal::Symmetric;
 use burn_eprop::{Batch, Cell, Loss, Network, NetworkConfig, Objective, OptimizerHook};
 use clap::Args;
 use peak_alloc::PeakAlloc;
@@ -17,7 +18,8 @@ use rand_distr::{Distribution, StandardNormal};
 use serde::Serialize;
 
 use crate::device::DeviceName;
-use crate::method::{CellName, Method, MethodName, SignalName};
+use crate::method::{CellName, Method, MethodName};
+use crate::model;
 
 /// Inputs spike with this probability in a step.
 const INPUT_RATE: f64 = 0.05;
@@ -107,8 +109,9 @@ pub fn run(args: &BenchArgs, allocator: &PeakAlloc) -> Result<Measurement> {
         values <= MAX_VALUES,
         "--batch times --steps is too much: {values} values, but at most {MAX_VALUES}"
     );
+    let [batch, inputs, neurons] = [args.batch, args.inputs, args.neurons].map(|size| size as usize);
+    model::check_size(args.cell, batch, inputs, neurons)?;
     let device = args.device.open()?;
-    let neurons = args.neurons as usize;
     let measure = Bench { args, allocator, device: &device };
     Ok(match args.cell {
         CellName::Lif => measure.run(LifConfig::new(neurons).init(&device.clone().autodiff())),
@@ -118,6 +121,12 @@ pub fn run(args: &BenchArgs, allocator: &PeakAlloc) -> Result<Measurement> {
         }
         CellName::Lstm => measure.run(LstmConfig::new(neurons).init()),
     })
+}
+
+/// The middle of sorted numbers.
+fn median(sorted: &[f64]) -> f64 {
+    let middle = sorted.len() / 2;
+    if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
 }
 
 struct Bench<'a> {
@@ -139,7 +148,7 @@ impl Bench<'_> {
             CellName::Alif | CellName::Lstm => Loss::SoftmaxCrossEntropy,
         };
         let chunk = self.args.chunk as usize;
-        let method = Method::new(self.args.method, SignalName::Symmetric, chunk, Objective::sum(loss));
+        let method = Method::new(self.args.method, Box::new(Symmetric), chunk, Objective::sum(loss));
         let optimizer: ModuleOptimizer = AdamConfig::new().init();
         let mut hook = OptimizerHook::new(optimizer, method.without_outputs());
 
@@ -158,7 +167,7 @@ impl Bench<'_> {
         }
         times.sort_by(f64::total_cmp);
         Measurement {
-            ms_median: times[times.len() / 2],
+            ms_median: median(&times),
             ms_min: times[0],
             ms_max: times[times.len() - 1],
             peak_live_bytes: peak,

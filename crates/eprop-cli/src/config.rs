@@ -60,6 +60,8 @@ pub struct RunConfig {
     pub method: MethodName,
     /// The learning signal of e-prop.
     pub signal: SignalName,
+    /// Fraction of W_out and B that the adaptive signal takes off after each update.
+    pub signal_decay: f64,
     /// The cell.
     pub cell: CellName,
     /// Where.
@@ -214,6 +216,7 @@ impl RunConfig {
                 "clip_norm is {norm}, but must be finite and greater than 0"
             );
         }
+        SignalName::Adaptive.create(self.signal_decay).context("signal_decay")?;
         self.network.validate()?;
         model::validate(self).context("[network]")?;
         if let Some(RateSettings { target_hz, .. }) = self.rate {
@@ -229,6 +232,11 @@ impl NetworkSettings {
     fn validate(&self) -> Result<()> {
         let in_range = (1..=MAX_SIZE).contains(&self.neurons);
         ensure!(in_range, "network.neurons is {}, but must be 1 to {MAX_SIZE}", self.neurons);
+        let Self { dt_ms, tau_readout_ms: tau, .. } = self;
+        let valid = dt_ms.is_finite() && *dt_ms > 0.0;
+        ensure!(valid, "network.dt_ms is {dt_ms}, but must be finite and greater than 0");
+        let valid = tau.is_finite() && *tau >= 0.0;
+        ensure!(valid, "network.tau_readout_ms is {tau}, but must be finite and at least 0");
         for (name, gain) in [("input_gain", self.input_gain), ("recurrent_gain", self.recurrent_gain)] {
             ensure!(gain.is_finite(), "network.{name} is {gain}, but must be finite");
         }
@@ -302,6 +310,7 @@ fn pattern_generation(cell: CellName) -> RunConfig {
         task: TaskName::PatternGeneration,
         method: MethodName::Eprop,
         signal: SignalName::Random,
+        signal_decay: 1e-3,
         cell,
         device: DeviceName::Flex,
         seed: 1,
@@ -339,6 +348,7 @@ fn spoken_digits(cell: CellName) -> RunConfig {
     RunConfig {
         task: TaskName::SpokenDigits,
         signal: SignalName::Random,
+        signal_decay: if lstm { 1e-3 } else { 1e-2 },
         iterations: 750,
         batch: 32,
         chunk: 100,

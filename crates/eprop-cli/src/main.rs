@@ -9,7 +9,7 @@ use burn::tensor::DType;
 use clap::Parser;
 use eprop_cli::cli::{Cli, Command, DtypeName, GradcheckArgs, TrainArgs};
 use eprop_cli::gradcheck::fixture::Fixture;
-use eprop_cli::gradcheck::{Settings, check, largest_error};
+use eprop_cli::gradcheck::{Settings, check};
 use eprop_cli::train::Ending;
 use eprop_cli::{bench, eval, output, train};
 use peak_alloc::PeakAlloc;
@@ -82,20 +82,24 @@ fn gradcheck(args: &GradcheckArgs) -> Result<u8> {
         DtypeName::F32 => DType::F32,
     };
     let settings = Settings { device: args.device.open()?, dtype, chunk: args.chunk };
-    let comparisons = check(&fixture, &settings)?;
-    let error = largest_error(&comparisons);
+    let found = check(&fixture, &settings)?;
+    let error = found.largest_error();
     let passed = error <= args.tolerance;
     if args.json {
         let report = json!({
-            "comparisons": comparisons,
+            "comparisons": found.comparisons,
+            "skipped": found.skipped,
             "max_relative_error": error,
             "tolerance": args.tolerance,
             "passed": passed,
         });
         output::print(report)?;
     } else {
-        for comparison in &comparisons {
+        for comparison in &found.comparisons {
             output::print(format_args!("{:<42} {:.3e}", comparison.name, comparison.relative_error))?;
+        }
+        for name in &found.skipped {
+            output::print(format_args!("{name:<42} not compared"))?;
         }
         let verdict = if passed { "within" } else { "above" };
         let line = format!("{:<42} {error:.3e} {verdict} {:.1e}", "largest relative error", args.tolerance);

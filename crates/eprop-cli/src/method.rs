@@ -1,5 +1,6 @@
 //! Names of cells, methods and learning signals, as commands and run folders spell them.
 
+use burn_eprop::error::ConfigError;
 use burn_eprop::estimator::{Bptt, Eprop, TruncatedBptt};
 use burn_eprop::signal::{Adaptive, Global, LearningSignal, Random, Symmetric};
 use burn_eprop::{Batch, Cell, Estimate, GradientEstimator, Network, Objective};
@@ -47,14 +48,18 @@ pub enum SignalName {
 }
 
 impl SignalName {
-    /// The signal.
-    pub fn create(self) -> Box<dyn LearningSignal> {
-        match self {
+    /// The signal. `decay` is the adaptive one's.
+    ///
+    /// # Errors
+    ///
+    /// If `decay` is out of range.
+    pub fn create(self, decay: f64) -> Result<Box<dyn LearningSignal>, ConfigError> {
+        Ok(match self {
             Self::Symmetric => Box::new(Symmetric),
             Self::Random => Box::new(Random),
-            Self::Adaptive => Box::new(Adaptive::default()),
+            Self::Adaptive => Box::new(Adaptive::new(decay)?),
             Self::Global => Box::new(Global),
-        }
+        })
     }
 }
 
@@ -72,18 +77,21 @@ pub enum Method {
 }
 
 impl Method {
-    /// The method by name. `chunk` is e-prop's chunk or the window of truncated BPTT.
-    pub fn new(name: MethodName, signal: SignalName, chunk: usize, objective: Objective) -> Self {
-        let eprop = |signal: SignalName| {
-            Eprop::boxed(objective, signal.create()).with_chunk(chunk).with_outputs(true)
-        };
+    /// The method by name, with e-prop's signal. `chunk` is e-prop's chunk or the window of truncated BPTT.
+    pub fn new(
+        name: MethodName,
+        signal: Box<dyn LearningSignal>,
+        chunk: usize,
+        objective: Objective,
+    ) -> Self {
+        let eprop = |signal| Eprop::boxed(objective, signal).with_chunk(chunk).with_outputs(true);
         match name {
             MethodName::Eprop => Self::Eprop(eprop(signal)),
             MethodName::Bptt => Self::Bptt(Bptt::new(objective).with_outputs(true)),
             MethodName::TruncatedBptt => {
                 Self::TruncatedBptt(TruncatedBptt::new(objective, chunk).with_outputs(true))
             }
-            MethodName::Readout => Self::Readout(eprop(SignalName::Symmetric)),
+            MethodName::Readout => Self::Readout(eprop(Box::new(Symmetric))),
         }
     }
 

@@ -15,6 +15,9 @@ use crate::config::RunConfig;
 use crate::method::CellName;
 use crate::task::values;
 
+/// Most eligibility traces of a kind that are tried: 8 GiB in float32.
+const MAX_TRACES: usize = 1 << 31;
+
 /// Something to do with a network of any cell.
 pub trait WithNetwork {
     /// Its result.
@@ -30,6 +33,7 @@ pub trait WithNetwork {
 ///
 /// If one is out of range.
 pub fn validate(config: &RunConfig) -> Result<()> {
+    check_size(config.cell, config.batch, 1, config.network.neurons)?;
     network(config, 1, 1).validate()?;
     match config.cell {
         CellName::Lif => lif(config).validate()?,
@@ -39,11 +43,27 @@ pub fn validate(config: &RunConfig) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a network whose traces no machine holds: one for each sequence, synapse and current.
+///
+/// # Errors
+///
+/// If there are too many.
+pub fn check_size(cell: CellName, batch: usize, inputs: usize, neurons: usize) -> Result<()> {
+    let currents = if cell == CellName::Lstm { 4 } else { 1 };
+    let traces = [batch, currents, neurons, inputs + neurons].into_iter().fold(1, usize::saturating_mul);
+    ensure!(
+        traces <= MAX_TRACES,
+        "{neurons} neurons with {inputs} inputs and a batch of {batch} have {traces} eligibility traces, but at \
+         most {MAX_TRACES} are possible"
+    );
+    Ok(())
+}
+
 /// Builds the network that valid settings describe and hands it on.
 ///
 /// # Errors
 ///
-/// Those of `then`.
+/// If the network is too large, and those of `then`.
 pub fn with_network<W: WithNetwork>(
     config: &RunConfig,
     inputs: usize,
@@ -51,6 +71,7 @@ pub fn with_network<W: WithNetwork>(
     device: &Device,
     then: W,
 ) -> Result<W::Output> {
+    check_size(config.cell, config.batch, inputs, config.network.neurons)?;
     let network = network(config, inputs, outputs);
     match config.cell {
         CellName::Lif => then.run(network.init(vec![lif(config).init(device)], device)),

@@ -63,7 +63,7 @@ fn draw_activity<C: Cell>(
     let examples = task.batches(SplitName::Test)?;
     let example = examples.first().context("the test split is empty")?;
     let batch = first_sequence(&example.batch);
-    let signal = config.signal.create();
+    let signal = config.signal.create(config.signal_decay)?;
     let mut eprop = Eprop::boxed(config.objective(), signal).with_chunk(batch.steps());
     let mut records = Vec::new();
     eprop.estimate_observed(network, &batch, &mut |record| records.push(record));

@@ -76,7 +76,7 @@ impl WithNetwork for Training<'_> {
     type Output = Ending;
 
     fn run<C: Cell>(mut self, mut network: Network<C>) -> Result<Ending> {
-        let mut hook = self.hook();
+        let mut hook = self.hook()?;
         let mut scheduler = self.scheduler()?;
         let mut progress = Progress::new(self.config.iterations);
         let mut rows = Vec::new();
@@ -115,17 +115,16 @@ impl WithNetwork for Training<'_> {
 }
 
 impl Training<'_> {
-    fn hook(&self) -> OptimizerHook<Method> {
+    fn hook(&self) -> Result<OptimizerHook<Method>> {
         let config = self.config;
         let clipping = config.clip_norm.map(|norm| GradientClippingConfig::Norm(norm as f32));
         let optimizer: ModuleOptimizer = match config.optimizer {
             OptimizerName::Sgd => SgdConfig::new().with_gradient_clipping(clipping).init(),
             OptimizerName::Adam => AdamConfig::new().with_grad_clipping(clipping).init(),
         };
-        OptimizerHook::new(
-            optimizer,
-            Method::new(config.method, config.signal, config.chunk, config.objective()),
-        )
+        let signal = config.signal.create(config.signal_decay)?;
+        let method = Method::new(config.method, signal, config.chunk, config.objective());
+        Ok(OptimizerHook::new(optimizer, method))
     }
 
     fn scheduler(&self) -> Result<ModuleLrScheduler> {

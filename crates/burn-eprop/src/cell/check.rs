@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 
-use super::{Cell, Transition, linearize_by_autodiff};
+use super::{Cell, CellState, Linearization, Transition, linearize_by_autodiff};
 use crate::eligibility::stepwise_traces;
 use crate::init::float_options;
 
@@ -16,6 +16,16 @@ const PRE: usize = 2;
 /// What [`check_cell`] can find.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum LinearizationError {
+    /// A state or a linearisation does not have the cell's `HIDDEN` or `CURRENTS`.
+    #[error("{what}: {found}, where {expected} are expected")]
+    Sizes {
+        /// What was counted.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many the cell's constants announce.
+        expected: usize,
+    },
     /// No trace differed from 0, so nothing was checked.
     #[error("no eligibility trace differed from 0: raise the scale of the currents")]
     Silent,
@@ -45,7 +55,7 @@ pub enum LinearizationError {
 /// # Errors
 ///
 /// [`LinearizationError::Mismatch`] above `tolerance`; [`LinearizationError::Silent`] where all
-/// traces are 0.
+/// traces are 0; [`LinearizationError::Sizes`] where a state or the linearisation is not as the cell's constants say.
 pub fn check_cell<C: Cell>(
     cell: &C,
     options: impl Into<TensorCreationOptions>,
@@ -54,10 +64,12 @@ pub fn check_cell<C: Cell>(
 ) -> Result<f64, LinearizationError> {
     let options = float_options(&options.into());
     let mut rng = StdRng::seed_from_u64(0);
-    let transition = simulate(cell, current_scale, &mut rng, &options);
+    let transition = simulate(cell, current_scale, &mut rng, &options)?;
+    let linearization = cell.linearize(&transition);
+    check_sizes::<C>(&linearization)?;
     let pre = normal([STEPS, BATCH, PRE], 1.0, &mut rng, &options);
 
-    let traces = stepwise_traces(&cell.linearize(&transition), pre.clone());
+    let traces = stepwise_traces(&linearization, pre.clone());
     let reference = stepwise_traces(&linearize_by_autodiff(cell, &transition), pre);
     let scale = reference.iter().map(largest).fold(0.0, f64::max);
     if scale == 0.0 {
@@ -85,16 +97,42 @@ fn simulate<C: Cell>(
     current_scale: f64,
     rng: &mut StdRng,
     options: &TensorCreationOptions,
-) -> Transition {
+) -> Result<Transition, LinearizationError> {
     let shape = [BATCH, cell.neurons()];
     let mut states = vec![cell.initial_state(BATCH, options)];
+    check_state::<C>(&states[0])?;
     let mut currents = Vec::with_capacity(STEPS);
     for step in 0..STEPS {
         let at_step: Vec<_> = (0..C::CURRENTS).map(|_| normal(shape, current_scale, rng, options)).collect();
-        states.push(cell.step(&states[step], &at_step));
+        let state = cell.step(&states[step], &at_step);
+        check_state::<C>(&state)?;
+        states.push(state);
         currents.push(at_step);
     }
-    Transition::between(&states, &currents)
+    Ok(Transition::between(&states, &currents))
+}
+
+fn check_state<C: Cell>(state: &CellState) -> Result<(), LinearizationError> {
+    check_size("hidden values of a state", state.hidden.len(), C::HIDDEN)?;
+    check_size("carried values of a state", state.carried.len(), C::CARRIED)
+}
+
+fn check_sizes<C: Cell>(linearization: &Linearization) -> Result<(), LinearizationError> {
+    let Linearization { pre_decay, a, b, c, d } = linearization;
+    let components = C::HIDDEN - usize::from(pre_decay.is_some());
+    check_size("rows of A", a.len(), components)?;
+    check_size("rows of B", b.len(), components)?;
+    check_size("components of C", c.len(), components)?;
+    check_size("currents of D", d.len(), C::CURRENTS)?;
+    a.iter().try_for_each(|row| check_size("columns of A", row.len(), components))?;
+    b.iter().try_for_each(|row| check_size("currents of B", row.len(), C::CURRENTS))
+}
+
+fn check_size(what: &'static str, found: usize, expected: usize) -> Result<(), LinearizationError> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(LinearizationError::Sizes { what, found, expected })
 }
 
 fn normal<const D: usize>(

@@ -66,6 +66,10 @@ impl Linearization {
 /// The step is local to a neuron and to a row, so the gradient of the sum of one of its results
 /// is the diagonal of a Jacobian; d + 1 forward and backward passes of one step of all rows give
 /// A, B, C and D.
+///
+/// # Panics
+///
+/// If the step does not return the cell's number of hidden values.
 pub fn linearize_by_autodiff<C: Cell>(cell: &C, transition: &Transition) -> Linearization {
     // The graph must hold nothing but the step, whatever graph the caller works in.
     let cell = cell.valid().train();
@@ -80,8 +84,10 @@ pub fn linearize_by_autodiff<C: Cell>(cell: &C, transition: &Transition) -> Line
         let currents: Vec<_> =
             currents.iter().map(|current| current.clone().autodiff().require_grad()).collect();
         let after = cell.step(&state, &currents);
-        let output = after.hidden.get(result).unwrap_or(&after.output);
-        let gradients = output.clone().sum().backward();
+        let (found, expected) = (after.hidden.len(), C::HIDDEN);
+        assert_eq!(found, expected, "a step to {found} hidden values of a cell with {expected}");
+        let result = if result < C::HIDDEN { &after.hidden[result] } else { &after.output };
+        let gradients = result.clone().sum().backward();
         let gradient = |leaf: &Tensor<2>| leaf.grad(&gradients);
         (
             state.hidden.iter().map(gradient).collect::<Vec<_>>(),

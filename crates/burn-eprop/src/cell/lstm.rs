@@ -126,6 +126,7 @@ impl Cell for Lstm {
     }
 
     fn monitors(&self, transition: &Transition) -> Vec<(&'static str, Tensor<2>)> {
-        vec![("c", transition.after.hidden[0].clone())]
+        let Gates { i, f, g, o } = Gates::new(&transition.currents);
+        vec![("c", transition.after.hidden[0].clone()), ("i", i), ("f", f), ("g", g), ("o", o)]
     }
 }

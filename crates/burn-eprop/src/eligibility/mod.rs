@@ -32,12 +32,26 @@ use crate::carried::{Archive, Carried};
 use crate::cell::Linearization;
 use adjoint::{Adjoint, Seed};
 
+/// How many traces there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Synapses {
+    /// Sequences in a batch.
+    pub batch: usize,
+    /// Presynaptic values.
+    pub pre: usize,
+    /// Neurons of the population.
+    pub post: usize,
+    /// Currents of a neuron.
+    pub currents: usize,
+}
+
 /// Traces of all synapses onto one population, carried from chunk to chunk.
 ///
 /// Presynaptic values are `[pre]`, whatever they are: inputs, the population's own outputs, 1 for a bias.
 #[derive(Debug, Clone)]
 pub struct EligibilityTraces {
     kappa: f64,
+    synapses: Synapses,
     /// The presynaptic values filtered by the cell's `pre_decay`, [batch, pre].
     filtered_pre: Option<Tensor<2>>,
     /// ε, by component and current, each [batch, post, pre].
@@ -72,10 +86,22 @@ pub struct Chunk<'a> {
     pub valid: Option<Tensor<3>>,
 }
 
+impl Synapses {
+    /// Shape of a gradient, [pre, currents · post].
+    pub fn matrix(&self) -> [usize; 2] {
+        [self.pre, self.currents * self.post]
+    }
+}
+
 impl EligibilityTraces {
     /// Traces before the first step. `kappa` is the readout's decay κ in a step, 0 for none.
-    pub fn new(kappa: f64, summed: SummedTraces) -> Self {
-        Self { kappa, filtered_pre: None, vectors: Vec::new(), filtered: Vec::new(), summed }
+    pub fn new(kappa: f64, synapses: Synapses, summed: SummedTraces) -> Self {
+        Self { kappa, synapses, filtered_pre: None, vectors: Vec::new(), filtered: Vec::new(), summed }
+    }
+
+    /// The sizes.
+    pub fn synapses(&self) -> Synapses {
+        self.synapses
     }
 
     /// Σ_t e up to here.
@@ -102,17 +128,17 @@ impl EligibilityTraces {
     ///
     /// # Panics
     ///
-    /// If the rows of the linearisation are not steps · batch of `pre` and `signal`.
+    /// If `pre` and `signal` do not have the same steps and the traces' sizes, or the rows of the linearisation are
+    /// not steps · batch.
     pub fn advance(&mut self, chunk: Chunk, keep: bool) -> Tensor<2> {
         let [steps, batch, post] = chunk.signal.dims();
-        let [pre_steps, pre_batch, _] = chunk.pre.dims();
-        assert_eq!(
-            [steps, batch],
-            [pre_steps, pre_batch],
-            "signal {:?} and presynaptic values {:?} of a chunk differ in steps or batch",
-            chunk.signal.dims(),
-            chunk.pre.dims(),
-        );
+        let Synapses { batch: of_batch, pre: of_pre, post: of_post, currents } = self.synapses;
+        let signal = [steps, of_batch, of_post];
+        assert_eq!(chunk.signal.dims(), signal, "signal {:?} for traces of {signal:?}", chunk.signal.dims());
+        let pre = [steps, of_batch, of_pre];
+        assert_eq!(chunk.pre.dims(), pre, "presynaptic values {:?} for traces of {pre:?}", chunk.pre.dims());
+        let found = chunk.linearization.currents();
+        assert_eq!(found, currents, "a linearization of {found} currents for traces of {currents}");
         let adjoint = Adjoint::new(chunk.linearization, self.kappa, [steps, batch, post]);
         let pre = self.filter_pre(chunk.linearization, chunk.pre, keep);
 
@@ -252,16 +278,19 @@ fn scale_rows(traces: &Tensor<3>, factor: &Tensor<2>) -> Tensor<3> {
 
 impl Carried for EligibilityTraces {
     fn visit(&mut self, archive: &mut Archive) {
-        let visit =
-            |archive: &mut Archive, name: &str, traces: &mut Option<_>| archive.optional(name, traces);
-        archive.optional("filtered_pre", &mut self.filtered_pre);
+        let Synapses { batch, pre, post, .. } = self.synapses;
+        let visit = |archive: &mut Archive, name: &str, traces: &mut Option<_>| {
+            archive.optional(name, traces, [batch, post, pre]);
+        };
+        archive.constant("kappa", self.kappa);
+        archive.optional("filtered_pre", &mut self.filtered_pre, [batch, pre]);
         archive.list("vectors", &mut self.vectors, Vec::new, |archive, name, of_hidden| {
             archive.list(name, of_hidden, || None, visit);
         });
         archive.list("filtered", &mut self.filtered, || None, visit);
         match &mut self.summed {
             SummedTraces::Off => {}
-            SummedTraces::OverBatch(sum) => archive.optional("summed", sum),
+            SummedTraces::OverBatch(sum) => archive.optional("summed", sum, self.synapses.matrix()),
             SummedTraces::PerTrial(sums) => archive.list("summed", sums, || None, visit),
         }
     }

@@ -23,8 +23,12 @@ pub struct Bptt {
 
 impl Bptt {
     /// BPTT along all paths.
+    ///
+    /// # Panics
+    ///
+    /// If the objective is not [valid](Objective::validate).
     pub fn new(objective: Objective) -> Self {
-        Self { objective, paths: GradientPaths::ALL, outputs: false }
+        Self { objective: objective.checked(), paths: GradientPaths::ALL, outputs: false }
     }
 
     /// Follows the given paths only. Without the reset's path this is the variant that leaves the
@@ -48,11 +52,9 @@ impl<C: Cell> GradientEstimator<C> for Bptt {
         let window = run_window(&network, network.initial_state(batch.size()), &chunk, self.paths);
         let loss = window.loss(&self.objective, &chunk);
 
-        let mut spikes = SpikeCounter::new(network.layers.len(), batch.size());
+        let mut spikes = SpikeCounter::new(&network, batch.size());
         spikes.add_steps(batch);
-        for (index, outputs) in window.layers.iter().enumerate() {
-            spikes.add_spikes(index, outputs, chunk.valid.as_ref());
-        }
+        spikes.add_layers(&window.layers, &chunk);
         let rate_loss = self.objective.rate.map(|rate| spikes.loss(&rate));
         let total = match rate_loss.clone() {
             Some(rate_loss) => loss.clone() + rate_loss,

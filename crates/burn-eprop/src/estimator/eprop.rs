@@ -11,7 +11,7 @@ use super::{Estimate, GradientEstimator, OnlineEstimator, check_batch, loss_divi
 use crate::batch::{Batch, BatchChunk};
 use crate::carried::{Archive, Carried};
 use crate::cell::{Cell, Linearization, Transition};
-use crate::eligibility::{Chunk, EligibilityTraces, SummedTraces};
+use crate::eligibility::{Chunk, EligibilityTraces, SummedTraces, Synapses};
 use crate::loss::{Objective, RateAveraging};
 use crate::network::{GradientPaths, Network, NetworkState, RecurrentLayer, RunOptions, without_autapses};
 use crate::readout::ReadoutTraces;
@@ -25,7 +25,7 @@ const DEFAULT_CHUNK: usize = 100;
 ///
 /// Everything runs on the device without autodiff, so that memory does not grow with the length of the
 /// sequence. The gradients of the readout are exact.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Eprop {
     objective: Objective,
     signal: Box<dyn LearningSignal>,
@@ -37,6 +37,7 @@ pub struct Eprop {
 #[derive(Debug, Clone)]
 pub struct EpropState {
     network: NetworkState,
+    signal: Box<dyn LearningSignal>,
     traces: Vec<EligibilityTraces>,
     readout: ReadoutTraces,
     spikes: SpikeCounter,
@@ -84,13 +85,21 @@ struct Sums {
 
 impl Eprop {
     /// e-prop with the given learning signal.
+    ///
+    /// # Panics
+    ///
+    /// If the objective is not [valid](Objective::validate).
     pub fn new(objective: Objective, signal: impl LearningSignal + 'static) -> Self {
         Self::boxed(objective, Box::new(signal))
     }
 
     /// As [`new`](Self::new), for a signal chosen at run time.
+    ///
+    /// # Panics
+    ///
+    /// If the objective is not [valid](Objective::validate).
     pub fn boxed(objective: Objective, signal: Box<dyn LearningSignal>) -> Self {
-        Self { objective, signal, chunk: DEFAULT_CHUNK, outputs: false }
+        Self { objective: objective.checked(), signal, chunk: DEFAULT_CHUNK, outputs: false }
     }
 
     /// The number of steps that are simulated before the traces are touched (default 100). It changes speed
@@ -130,6 +139,7 @@ impl Eprop {
         mut observer: Option<&mut dyn FnMut(ChunkRecord)>,
     ) -> Estimate {
         check_batch(network, batch);
+        state.network.check(network, batch.size());
         let network = &network.valid();
         let divisor = loss_divisor(&self.objective, batch);
         let dtype = network.readout.weight.dtype();
@@ -170,7 +180,9 @@ impl Eprop {
         add(&mut sums.loss, value);
         let time = state.time..state.time + outputs.dims()[0];
         state.time = time.end;
-        let signal = self.signal(network, &chunk, &outputs, &error, &neurons, time.clone());
+        let context = signal_context(network, &chunk, [&outputs, &error, &neurons], time.clone());
+        let signal = learning_signal(state.signal.as_mut(), &context);
+        let signal = signal.mul_scalar(network.readout.factor());
 
         let gradient = state.readout.advance(&network.readout, error.clone(), neurons);
         add(&mut sums.readout_weight, gradient.weight);
@@ -199,39 +211,6 @@ impl Eprop {
         ChunkRecord { time, layers, outputs, error }
     }
 
-    /// L with the readout's factor, [steps, batch, neurons of all layers].
-    fn signal<C: Cell>(
-        &mut self,
-        network: &Network<C>,
-        chunk: &BatchChunk,
-        outputs: &Tensor<3>,
-        error: &Tensor<3>,
-        neurons: &Tensor<3>,
-        time: Range<usize>,
-    ) -> Tensor<3> {
-        let batch_major = |tensor: &Tensor<3>| tensor.clone().swap_dims(0, 1);
-        let context = SignalContext {
-            error: batch_major(error),
-            outputs: batch_major(outputs),
-            targets: batch_major(&chunk.targets),
-            neurons: batch_major(neurons),
-            mask: batch_major(&chunk.weight),
-            time,
-            readout_weight: network.readout.weight.val(),
-            feedback: network.feedback.val(),
-        };
-        let signal = self.signal.signal(&context);
-        let [batch, steps, size] = context.neurons.dims();
-        assert_eq!(
-            signal.dims(),
-            [batch, steps, size],
-            "learning signal {:?} for neurons [batch, time, neurons] {:?}",
-            signal.dims(),
-            [batch, steps, size],
-        );
-        signal.swap_dims(0, 1).mul_scalar(network.readout.factor())
-    }
-
     /// The gradients of a piece, with the regulariser's.
     fn finish<C: Cell>(&self, network: &Network<C>, state: &mut EpropState, sums: Sums) -> Estimate {
         let mut gradients = GradientsParams::new();
@@ -247,7 +226,7 @@ impl Eprop {
             register_layer(layer, gradient, &mut gradients);
         }
         let readout_weight = sums.readout_weight.expect("a batch has at least one step");
-        register_feedback(self.signal.as_ref(), network, &readout_weight, &mut gradients);
+        register_feedback(state.signal.as_ref(), network, &readout_weight, &mut gradients);
         gradients.register(network.readout.weight.id, readout_weight);
         if let (Some(bias), Some(gradient)) = (&network.readout.bias, sums.readout_bias) {
             gradients.register(bias.id, gradient);
@@ -292,9 +271,10 @@ impl Carried for EpropState {
         }
         archive.part("readout", |archive| self.readout.visit(archive));
         archive.part("spikes", |archive| self.spikes.visit(archive));
-        let visit =
-            |archive: &mut Archive, name: &str, gradient: &mut Option<_>| archive.optional(name, gradient);
-        archive.list("rate_gradients", &mut self.rate_gradients, || None, visit);
+        archive.part("signal", |archive| self.signal.visit(archive));
+        for (layer, (gradient, traces)) in self.rate_gradients.iter_mut().zip(&self.traces).enumerate() {
+            archive.optional(&format!("rate_gradients.{layer}"), gradient, traces.synapses().matrix());
+        }
         let mut time = self.time as f64;
         archive.number("time", &mut time);
         self.time = time as usize;
@@ -331,21 +311,26 @@ impl<C: Cell> OnlineEstimator<C> for Eprop {
     type State = EpropState;
 
     fn start(&mut self, network: &Network<C>, batch: usize) -> EpropState {
-        self.signal.reset();
         let network = network.valid();
         let summed = match self.objective.rate.map(|rate| rate.averaging) {
             None => SummedTraces::Off,
             Some(RateAveraging::Batch) => SummedTraces::OverBatch(None),
             Some(RateAveraging::PerTrial) => SummedTraces::PerTrial(Vec::new()),
         };
-        let layers = network.layers.len();
+        let traces = |layer: &RecurrentLayer<C>| {
+            let ([inputs, _], post) = (layer.w_in.dims(), layer.cell.neurons());
+            let pre = inputs + post + usize::from(layer.bias.is_some());
+            let synapses = Synapses { batch, pre, post, currents: C::CURRENTS };
+            EligibilityTraces::new(network.readout.decay(), synapses, summed.clone())
+        };
         EpropState {
-            network: network.initial_state(batch),
-            traces: vec![EligibilityTraces::new(network.readout.decay(), summed); layers],
-            readout: ReadoutTraces::default(),
-            spikes: SpikeCounter::new(layers, batch),
-            rate_gradients: vec![None; layers],
+            signal: self.signal.clone(),
+            traces: network.layers.iter().map(traces).collect(),
+            readout: ReadoutTraces::new([batch, network.neurons()]),
+            spikes: SpikeCounter::new(&network, batch),
+            rate_gradients: vec![None; network.layers.len()],
             time: 0,
+            network: network.initial_state(batch),
         }
     }
 
@@ -371,6 +356,34 @@ struct Simulated {
     outputs: Vec<Tensor<2>>,
     pre: Tensor<3>,
     transition: Transition,
+}
+
+/// What a learning signal sees of a chunk, given y, err and z, each [steps, batch, feature].
+fn signal_context<C: Cell>(
+    network: &Network<C>,
+    chunk: &BatchChunk,
+    [outputs, error, neurons]: [&Tensor<3>; 3],
+    time: Range<usize>,
+) -> SignalContext {
+    let batch_major = |tensor: &Tensor<3>| tensor.clone().swap_dims(0, 1);
+    SignalContext {
+        error: batch_major(error),
+        outputs: batch_major(outputs),
+        targets: batch_major(&chunk.targets),
+        neurons: batch_major(neurons),
+        mask: batch_major(&chunk.mask),
+        time,
+        readout_weight: network.readout.weight.val(),
+        feedback: network.feedback.val(),
+    }
+}
+
+/// L, [steps, batch, neurons of all layers].
+fn learning_signal(signal: &mut dyn LearningSignal, context: &SignalContext) -> Tensor<3> {
+    let signal = signal.signal(context);
+    let (given, expected) = (signal.dims(), context.neurons.dims());
+    assert_eq!(given, expected, "learning signal {given:?} for neurons [batch, time, neurons] {expected:?}");
+    signal.swap_dims(0, 1)
 }
 
 /// Runs all layers through a chunk.

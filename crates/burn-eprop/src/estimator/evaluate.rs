@@ -29,25 +29,20 @@ pub struct Evaluation {
 ///
 /// # Panics
 ///
-/// If the batch does not fit the network.
+/// If the batch does not fit the network, or the objective is not [valid](Objective::validate).
 pub fn evaluate<C: Cell>(network: &Network<C>, batch: &Batch, objective: &Objective) -> Evaluation {
     check_batch(network, batch);
+    let objective = &objective.checked();
     let network = network.valid();
-    let mut spikes = SpikeCounter::new(network.layers.len(), batch.size());
+    let mut spikes = SpikeCounter::new(&network, batch.size());
     let mut loss = 0.0;
     let mut outputs = Vec::new();
     let chunks = chunks(&network, batch, objective, CHUNK);
-    run_forward(
-        &network,
-        network.initial_state(batch.size()),
-        batch,
-        chunks,
-        &mut spikes,
-        |window, chunk| {
-            loss += window.loss(objective, chunk).into_scalar::<f64>();
-            outputs.push(window.outputs);
-        },
-    );
+    let state = network.initial_state(batch.size());
+    run_forward(&network, state, batch, chunks, &mut spikes, |window, chunk| {
+        loss += window.loss(objective, chunk).into_scalar::<f64>();
+        outputs.push(window.outputs);
+    });
     Evaluation { loss, outputs: Tensor::cat(outputs, 0).swap_dims(0, 1), firing_rates: spikes.firing_rates() }
 }
 
@@ -77,9 +72,7 @@ pub(super) fn run_forward<C: Cell>(
     spikes.add_steps(batch);
     for chunk in chunks {
         let window = run_window(network, state, &chunk, GradientPaths::LOCAL);
-        for (index, outputs) in window.layers.iter().enumerate() {
-            spikes.add_spikes(index, outputs, chunk.valid.as_ref());
-        }
+        spikes.add_layers(&window.layers, &chunk);
         state = window.state.clone();
         see(window, &chunk);
     }

@@ -80,6 +80,10 @@ pub trait OnlineEstimator<C: Cell>: GradientEstimator<C> {
     /// Firing rates, and the regulariser's loss, are those since the sequence's start.
     ///
     /// For [`TruncatedBptt`] this holds without rate regularisation and for pieces that end with a window.
+    ///
+    /// # Panics
+    ///
+    /// If the piece does not fit the network, or its batch is not the state's.
     fn feed(&mut self, network: &Network<C>, state: &mut Self::State, piece: &Batch) -> Estimate;
 }
 

@@ -2,22 +2,35 @@
 
 use burn::tensor::{Tensor, TensorData};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, BatchChunk};
 use crate::carried::{Archive, Carried};
+use crate::cell::Cell;
 use crate::loss::{RateAveraging, RateRegularization};
+use crate::network::Network;
 
 /// Spikes and steps counted so far.
 #[derive(Debug, Clone)]
 pub(super) struct SpikeCounter {
     /// Σ_t z over valid steps, by layer, [batch, neurons].
     counts: Vec<Tensor<2>>,
+    /// What rounding has added to the counts: without it a float32 would stop counting at 2²⁴ (Kahan 1965).
+    excess: Vec<Tensor<2>>,
     /// Valid steps of each sequence.
     steps: Vec<f64>,
 }
 
 impl SpikeCounter {
-    pub(super) fn new(layers: usize, batch: usize) -> Self {
-        Self { counts: Vec::with_capacity(layers), steps: vec![0.0; batch] }
+    pub(super) fn new<C: Cell>(network: &Network<C>, batch: usize) -> Self {
+        let zeros = |neurons| Tensor::zeros([batch, neurons], network.options()).without_autodiff();
+        let counts: Vec<_> = network.layers.iter().map(|layer| zeros(layer.cell.neurons())).collect();
+        Self { excess: counts.clone(), counts, steps: vec![0.0; batch] }
+    }
+
+    /// Counts the outputs of all layers.
+    pub(super) fn add_layers(&mut self, layers: &[Tensor<3>], chunk: &BatchChunk) {
+        for (layer, outputs) in layers.iter().enumerate() {
+            self.add_spikes(layer, outputs, chunk.valid.as_ref());
+        }
     }
 
     /// Counts the steps of a whole batch or piece. Call it before the rates are asked for.
@@ -33,11 +46,10 @@ impl SpikeCounter {
             Some(valid) => outputs.clone() * valid.clone(),
             None => outputs.clone(),
         };
-        let count = outputs.sum_dim(0).squeeze_dim(0);
-        match self.counts.get_mut(layer) {
-            Some(sum) => sum.inplace(|sum| sum + count),
-            None => self.counts.push(count),
-        }
+        let count = outputs.sum_dim(0).squeeze_dim(0) - self.excess[layer].clone();
+        let sum = self.counts[layer].clone();
+        self.counts[layer] = sum.clone() + count.clone();
+        self.excess[layer] = (self.counts[layer].clone() - sum) - count;
     }
 
     /// The rate of each neuron over the batch, by layer, `[neurons]`.
@@ -51,7 +63,7 @@ impl SpikeCounter {
         let counts = self.counts[layer].clone();
         match averaging {
             RateAveraging::Batch => counts.sum_dim(0).mul_scalar(1.0 / self.all_steps()),
-            RateAveraging::PerTrial => counts * self.reciprocal_steps(layer),
+            RateAveraging::PerTrial => counts * self.trial_weights(layer, f64::recip),
         }
     }
 
@@ -59,8 +71,11 @@ impl SpikeCounter {
     pub(super) fn loss(&self, rate: &RateRegularization) -> Tensor<1> {
         let losses = (0..self.counts.len()).map(|layer| {
             let excess = self.rates(layer, rate.averaging).sub_scalar(rate.target_per_step);
-            let trials = excess.dims()[0] as f64;
-            (excess.clone() * excess).sum().mul_scalar(0.5 * rate.strength / trials)
+            let excess = match rate.averaging {
+                RateAveraging::Batch => excess,
+                RateAveraging::PerTrial => excess * self.trial_weights(layer, |_| 1.0),
+            };
+            (excess.clone() * excess).sum().mul_scalar(0.5 * rate.strength / self.trials(rate))
         });
         losses.reduce(|sum, loss| sum + loss).expect("a network has a layer")
     }
@@ -71,8 +86,8 @@ impl SpikeCounter {
         match rate.averaging {
             RateAveraging::Batch => excess.mul_scalar(rate.strength / self.all_steps()),
             RateAveraging::PerTrial => {
-                let trials = self.steps.len() as f64;
-                (excess * self.reciprocal_steps(layer)).mul_scalar(rate.strength / trials)
+                let each_step = excess * self.trial_weights(layer, f64::recip);
+                each_step.mul_scalar(rate.strength / self.trials(rate))
             }
         }
     }
@@ -81,10 +96,19 @@ impl SpikeCounter {
         self.steps.iter().sum::<f64>().max(1.0)
     }
 
-    /// 1/T of each trial, [batch, 1].
-    fn reciprocal_steps(&self, layer: usize) -> Tensor<2> {
+    /// How many rates of a neuron there are.
+    fn trials(&self, rate: &RateRegularization) -> f64 {
+        match rate.averaging {
+            RateAveraging::Batch => 1.0,
+            RateAveraging::PerTrial => self.steps.iter().filter(|&&steps| steps > 0.0).count().max(1) as f64,
+        }
+    }
+
+    /// A function of each trial's steps, 0 for a trial without any, [batch, 1].
+    fn trial_weights(&self, layer: usize, weight: impl Fn(f64) -> f64) -> Tensor<2> {
         let counts = &self.counts[layer];
-        let values: Vec<f64> = self.steps.iter().map(|steps| 1.0 / steps.max(1.0)).collect();
+        let values: Vec<f64> =
+            self.steps.iter().map(|&steps| if steps > 0.0 { weight(steps) } else { 0.0 }).collect();
         let data = TensorData::new(values, [self.steps.len(), 1]);
         Tensor::from_data(data, (&counts.device(), counts.dtype()))
     }
@@ -92,9 +116,35 @@ impl SpikeCounter {
 
 impl Carried for SpikeCounter {
     fn visit(&mut self, archive: &mut Archive) {
-        let mut counts: Vec<_> = self.counts.drain(..).map(Some).collect();
-        archive.list("counts", &mut counts, || None, |archive, name, count| archive.optional(name, count));
-        self.counts = counts.into_iter().flatten().collect();
-        archive.list("steps", &mut self.steps, || 0.0, |archive, name, steps| archive.number(name, steps));
+        for (layer, (count, excess)) in self.counts.iter_mut().zip(&mut self.excess).enumerate() {
+            archive.tensor(&format!("counts.{layer}"), count);
+            archive.tensor(&format!("excess.{layer}"), excess);
+        }
+        for (trial, steps) in self.steps.iter_mut().enumerate() {
+            archive.number(&format!("steps.{trial}"), steps);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::cell::LifConfig;
+    use crate::network::NetworkConfig;
+
+    /// float32 has no number between 2²⁴ and 2²⁴ + 2.
+    #[test]
+    fn single_spikes_count_beyond_the_precision_of_float32() {
+        let device = Device::flex();
+        let network = NetworkConfig::new(1, 1).init(vec![LifConfig::new(1).init(&device)], &device);
+        let mut spikes = SpikeCounter::new(&network, 1);
+        let many = 16_777_216.0;
+        spikes.add_spikes(0, &Tensor::full([1, 1, 1], many, &device), None);
+        for _ in 0..100 {
+            spikes.add_spikes(0, &Tensor::ones([1, 1, 1], &device), None);
+        }
+        assert_eq!(spikes.counts[0].clone().into_scalar::<f64>(), many + 100.0);
     }
 }

@@ -38,10 +38,10 @@ impl TruncatedBptt {
     ///
     /// # Panics
     ///
-    /// If `window` is 0.
+    /// If `window` is 0 or the objective is not [valid](Objective::validate).
     pub fn new(objective: Objective, window: usize) -> Self {
         assert!(window > 0, "a window has at least one step");
-        Self { objective, window, paths: GradientPaths::ALL, outputs: false }
+        Self { objective: objective.checked(), window, paths: GradientPaths::ALL, outputs: false }
     }
 
     /// Follows the given paths only.
@@ -89,18 +89,19 @@ impl<C: Cell> OnlineEstimator<C> for TruncatedBptt {
     fn start(&mut self, network: &Network<C>, batch: usize) -> TruncatedBpttState {
         TruncatedBpttState {
             network: network.valid().initial_state(batch),
-            spikes: SpikeCounter::new(network.layers.len(), batch),
+            spikes: SpikeCounter::new(network, batch),
         }
     }
 
     fn feed(&mut self, network: &Network<C>, state: &mut TruncatedBpttState, piece: &Batch) -> Estimate {
         check_batch(network, piece);
+        state.network.check(network, piece.size());
         let network = with_autodiff(network);
-        let spikes = self.count_spikes(&network, state, piece);
-        let slopes: Option<Vec<_>> = self
-            .objective
-            .rate
-            .map(|rate| (0..network.layers.len()).map(|layer| spikes.slope(&rate, layer)).collect());
+        let slopes: Option<Vec<_>> = self.objective.rate.map(|rate| {
+            let spikes = self.count_spikes(&network, state, piece);
+            (0..network.layers.len()).map(|layer| spikes.slope(&rate, layer)).collect()
+        });
+        state.spikes.add_steps(piece);
 
         let mut total = GradientsAccumulator::new();
         let mut loss = 0.0;
@@ -116,11 +117,12 @@ impl<C: Cell> OnlineEstimator<C> for TruncatedBptt {
             let gradients = GradientsParams::from_grads(objective.backward(), &network);
             total.accumulate(&network, gradients);
             state.network = window.state.detach();
+            let layers: Vec<_> = window.layers.into_iter().map(Tensor::without_autodiff).collect();
+            state.spikes.add_layers(&layers, &chunk);
             if self.outputs {
                 outputs.push(window.outputs.without_autodiff());
             }
         }
-        state.spikes = spikes;
         Estimate {
             loss,
             rate_loss: self.objective.rate.map_or(0.0, |rate| state.spikes.loss(&rate).into_scalar::<f64>()),

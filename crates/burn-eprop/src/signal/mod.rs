@@ -24,7 +24,9 @@ use std::ops::Range;
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
+use dyn_clone::DynClone;
 
+use crate::carried::Archive;
 use crate::network::Network;
 
 /// What a learning signal may look at in a chunk of steps. Tensors are [batch, time, feature].
@@ -38,8 +40,7 @@ pub struct SignalContext {
     pub targets: Tensor<3>,
     /// z, the outputs of all layers' neurons, [batch, time, neurons].
     pub neurons: Tensor<3>,
-    /// Weight of each step in the loss, [batch, time, 1]: the mask, divided by the number of steps where the loss
-    /// is a mean.
+    /// The batch's mask, [batch, time, 1]; 0 behind a sequence's end.
     pub mask: Tensor<3>,
     /// The chunk's steps, counted from the start of the sequence.
     pub time: Range<usize>,
@@ -60,14 +61,17 @@ impl SignalContext {
 }
 
 /// A rule that turns the readout's error into a signal for each neuron.
-pub trait LearningSignal: Debug + Send {
+///
+/// A signal may remember earlier chunks in its fields: each sequence starts with a clone of the signal that
+/// the estimator was given, and a stream carries it in its state.
+pub trait LearningSignal: Debug + Send + DynClone {
     /// L, [batch, time, neurons of all layers], without the readout's factor.
     ///
     /// Chunks come in the order of time.
     fn signal(&mut self, context: &SignalContext) -> Tensor<3>;
 
-    /// Called at the start of a sequence, for signals that remember earlier chunks.
-    fn reset(&mut self) {}
+    /// Names what the signal remembers, so that it is saved and resumed with a stream; nothing by default.
+    fn visit(&mut self, _archive: &mut Archive) {}
 
     /// The gradient of the feedback weights, given that of W_out, [neurons, outputs]; `None` where
     /// they are fixed.
@@ -80,6 +84,8 @@ pub trait LearningSignal: Debug + Send {
         0.0
     }
 }
+
+dyn_clone::clone_trait_object!(LearningSignal);
 
 /// Registers what a signal says of the feedback weights.
 pub(crate) fn register_feedback<C: Module>(

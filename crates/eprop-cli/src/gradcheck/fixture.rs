@@ -169,6 +169,11 @@ impl Fixture {
         self.tensors.keys().filter_map(|name| name.strip_prefix("grad_"))
     }
 
+    /// The names of all stored results of a simulation.
+    pub fn results(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str).filter(|name| *name == "loss" || name.starts_with("out_"))
+    }
+
     /// A constant that the model needs.
     pub fn constant<T>(&self, name: &str, value: Option<T>) -> Result<T> {
         value.ok_or_else(|| anyhow!("the description of {} lacks `config.{name}`", self.path.display()))

@@ -10,7 +10,8 @@ use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{DType, Device, Tensor, TensorCreationOptions, TensorData};
 use burn_eprop::cell::{AlifConfig, InputNormalization, LifConfig, LstmConfig};
 use burn_eprop::constant::Constant;
-use burn_eprop::estimator::{Bptt, ChunkRecord, Eprop, mean_firing_rate};
+use burn_eprop::eligibility::{Chunk, EligibilityTraces, SummedTraces, Synapses};
+use burn_eprop::estimator::{Bptt, ChunkRecord, Eprop, LayerRecord, mean_firing_rate};
 use burn_eprop::loss::{RateAveraging, RateRegularization};
 use burn_eprop::network::GradientPaths;
 use burn_eprop::readout::LeakyReadoutConfig;
@@ -19,6 +20,9 @@ use burn_eprop::surrogate::PseudoDerivative;
 use burn_eprop::{Batch, Cell, Estimate, GradientEstimator, Loss, Network, NetworkConfig, Objective};
 use fixture::{Array, Fixture, LossName, Model};
 
+/// Name of the spike counts of several iterations.
+const TRAINING_SPIKES: &str = "training spikes";
+
 /// How far our value of one quantity lies from the fixture's.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Comparison {
@@ -26,6 +30,15 @@ pub struct Comparison {
     pub name: String,
     /// max |difference| / max |reference|.
     pub relative_error: f64,
+}
+
+/// What came of a fixture.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Report {
+    /// What was compared.
+    pub comparisons: Vec<Comparison>,
+    /// What the fixture stores and was not compared.
+    pub skipped: Vec<String>,
 }
 
 /// How to recompute a fixture.
@@ -44,7 +57,7 @@ pub struct Settings {
 /// # Errors
 ///
 /// If the fixture lacks something, holds a `grad_*` tensor that is unknown, or holds nothing to compare.
-pub fn check(fixture: &Fixture, settings: &Settings) -> Result<Vec<Comparison>> {
+pub fn check(fixture: &Fixture, settings: &Settings) -> Result<Report> {
     let options: TensorCreationOptions = (&settings.device, settings.dtype).into();
     match fixture.description.model {
         Model::Lif => {
@@ -64,20 +77,22 @@ pub fn check(fixture: &Fixture, settings: &Settings) -> Result<Vec<Comparison>> 
     }
 }
 
-/// The largest error of a list; NaN counts as infinite.
-pub fn largest_error(comparisons: &[Comparison]) -> f64 {
-    let errors = comparisons.iter().map(|comparison| comparison.relative_error);
-    errors.fold(0.0, |largest, error| if error.is_nan() { f64::INFINITY } else { largest.max(error) })
+impl Report {
+    /// The largest error; NaN counts as infinite.
+    pub fn largest_error(&self) -> f64 {
+        let errors = self.comparisons.iter().map(|comparison| comparison.relative_error);
+        errors.fold(0.0, |largest, error| if error.is_nan() { f64::INFINITY } else { largest.max(error) })
+    }
 }
 
-fn check_cell<C: Cell>(fixture: &Fixture, settings: &Settings, cell: C) -> Result<Vec<Comparison>> {
+fn check_cell<C: Cell>(fixture: &Fixture, settings: &Settings, cell: C) -> Result<Report> {
     let check = Check { problem: Problem::new(fixture, cell, settings)?, fixture, chunk: settings.chunk };
     let mut comparisons = check.gradients()?;
     comparisons.extend(check.simulation()?);
     comparisons.extend(check.training()?);
     let path = fixture.path().display();
     ensure!(!comparisons.is_empty(), "{path} stores nothing that could be compared");
-    Ok(comparisons)
+    Ok(Report { skipped: check.skipped(&comparisons), comparisons })
 }
 
 /// A fixture's network, batch and objective.
@@ -147,9 +162,7 @@ impl<C: Cell> Check<'_, C> {
                 let name = format!("grad_{name}");
                 let reference = self.fixture.get(&name).expect("listed");
                 let gradient = self.gradient(&gradients, parameter, &name)?;
-                let (path, shape) = (self.fixture.path().display(), &reference.shape);
-                let same = *shape == gradient.shape;
-                ensure!(same, "`{name}` of {path} is {shape:?}, ours {:?}", gradient.shape);
+                self.check_shape(&name, &gradient, reference)?;
                 comparisons.push(compare(&name, gradient.values, reference)?);
             }
         }
@@ -194,31 +207,86 @@ impl<C: Cell> Check<'_, C> {
         }
     }
 
-    /// The stored loss, outputs, spikes and hidden values.
+    /// The stored loss, outputs, spikes, hidden values and last traces.
     fn simulation(&self) -> Result<Vec<Comparison>> {
-        let Problem { network, batch, objective } = &self.problem;
-        let mut recorded: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-        let mut observe = |record: ChunkRecord| {
-            let layer = &record.layers[0];
-            let monitors = network.layers[0].cell.monitors(&layer.transition);
-            let monitors = monitors.into_iter().map(|(name, monitor)| (name, values(monitor)));
-            let z = values(layer.outputs.clone());
-            for (name, values) in monitors.chain([("z", z.clone()), ("h", z), ("y", values(record.outputs))])
-            {
-                recorded.entry(name).or_default().extend(values);
-            }
-        };
-        let mut eprop = Eprop::new(*objective, Symmetric).with_chunk(self.chunk);
-        let estimate = eprop.estimate_observed(network, batch, &mut observe);
-        recorded.insert("loss", vec![estimate.loss + estimate.rate_loss]);
         let mut comparisons = Vec::new();
-        for (name, values) in recorded {
-            let name = if name == "loss" { name.into() } else { format!("out_{name}") };
-            if let Some(reference) = self.fixture.get(&name) {
-                comparisons.push(compare(&name, values, reference)?);
+        for (name, ours) in self.recorded() {
+            if let Some(reference) = self.fixture.get(name) {
+                self.check_shape(name, &ours, reference)?;
+                comparisons.push(compare(name, ours.values, reference)?);
             }
         }
         Ok(comparisons)
+    }
+
+    /// Everything of a simulation that fixtures may store, time-major.
+    fn recorded(&self) -> BTreeMap<&'static str, Array> {
+        let Problem { network, batch, objective } = &self.problem;
+        let (layer, kappa) = (&network.layers[0], network.readout.decay());
+        let mut series: BTreeMap<&str, Vec<Tensor<3>>> = BTreeMap::new();
+        let mut gates = Vec::new();
+        let mut traces = None;
+        let mut observe = |record: ChunkRecord| {
+            let LayerRecord { outputs, pre, signal, transition, linearization } = &record.layers[0];
+            let [steps, batch, neurons] = outputs.dims();
+            let monitors: BTreeMap<_, _> = layer.cell.monitors(transition).into_iter().collect();
+            let at_step = |monitor: &Tensor<2>| monitor.clone().reshape([steps, batch, neurons]);
+            for (monitor, name) in [("v", "out_v"), ("a", "out_a"), ("psi", "out_psi"), ("c", "out_c")] {
+                if let Some(monitor) = monitors.get(monitor) {
+                    series.entry(name).or_default().push(at_step(monitor));
+                }
+            }
+            let of_gates = ["i", "f", "g", "o"].iter().filter_map(|gate| monitors.get(gate).map(at_step));
+            gates.extend(Some(of_gates.collect::<Vec<_>>()).filter(|gates| !gates.is_empty()));
+            for name in ["out_z", "out_h"] {
+                series.entry(name).or_default().push(outputs.clone());
+            }
+            series.entry("out_y").or_default().push(record.outputs.clone());
+
+            let synapses = Synapses { batch, pre: pre.dims()[2], post: neurons, currents: C::CURRENTS };
+            let start = || EligibilityTraces::new(kappa, synapses, SummedTraces::Off);
+            let (pre, signal) = (pre.clone(), signal.clone());
+            traces.get_or_insert_with(start).advance(Chunk { linearization, pre, signal, valid: None }, true);
+        };
+        let mut eprop = Eprop::new(*objective, Symmetric).with_chunk(self.chunk);
+        let estimate = eprop.estimate_observed(network, batch, &mut observe);
+
+        let series = series.into_iter().map(|(name, chunks)| (name, array(Tensor::cat(chunks, 0))));
+        let mut recorded: BTreeMap<_, _> = series.collect();
+        let loss = estimate.loss + estimate.rate_loss;
+        recorded.insert("loss", Array { shape: vec![1], values: vec![loss] });
+        if !gates.is_empty() {
+            let gates = gates.into_iter().map(|gates| Tensor::stack::<4>(gates, 2)).collect();
+            recorded.insert("out_gates_ifgo", array(Tensor::cat(gates, 0)));
+        }
+        if C::CURRENTS == 1 {
+            let traces = traces.expect("a batch has a step");
+            // Of a threshold's two hidden values the potential's is folded into the presynaptic values.
+            let adaptation = (C::HIDDEN == 2).then(|| traces.vector(0, 0)).flatten();
+            let last = [("out_ebar_last", traces.filtered(0)), ("out_epsa_after_last", adaptation)];
+            let last = last.into_iter().filter_map(|(name, traces)| Some((name, traces?.clone())));
+            recorded.extend(last.map(|(name, traces)| (name, array(traces.swap_dims(1, 2)))));
+        }
+        recorded
+    }
+
+    /// What the fixture stores and nothing of ours is compared with.
+    fn skipped(&self, comparisons: &[Comparison]) -> Vec<String> {
+        let description = &self.fixture.description;
+        let compared = |name: &&str| comparisons.iter().any(|comparison| comparison.name == *name);
+        let results = self.fixture.results().filter(|name| !compared(name));
+        let lists = [
+            ("losses_nest_f64", description.losses_nest_f64.is_some() && description.training.is_none()),
+            ("spikes", description.spikes.is_some() && !compared(&TRAINING_SPIKES)),
+        ];
+        let lists = lists.iter().filter(|(_, skipped)| *skipped).map(|(name, _)| *name);
+        results.chain(lists).map(Into::into).collect()
+    }
+
+    fn check_shape(&self, name: &str, ours: &Array, reference: &Array) -> Result<()> {
+        let (path, shape) = (self.fixture.path().display(), &reference.shape);
+        ensure!(*shape == ours.shape, "`{name}` of {path} is {shape:?}, ours {:?}", ours.shape);
+        Ok(())
     }
 
     /// The stored losses and spike counts of several iterations of gradient descent by e-prop.
@@ -242,7 +310,7 @@ impl<C: Cell> Check<'_, C> {
         let mut comparisons = vec![compare("training losses", our_losses, &array(losses.clone()))?];
         if let Some(spikes) = &description.spikes {
             let spikes = spikes.iter().map(|&spikes| spikes as f64).collect();
-            comparisons.push(compare("training spikes", our_spikes, &array(spikes))?);
+            comparisons.push(compare(TRAINING_SPIKES, our_spikes, &array(spikes))?);
         }
         Ok(comparisons)
     }
@@ -309,7 +377,7 @@ impl<C: Cell> Problem<C> {
         set(&mut network.readout.weight, load("param_W_out", [neurons, outputs])?);
         set(network.readout.bias.as_mut().expect("configured"), load_vector("param_b_out", outputs)?);
         set(&mut network.feedback, load("in_B_fb", [neurons, outputs])?);
-        Ok(Self { network, batch: batch(fixture, &options)?, objective: objective(fixture) })
+        Ok(Self { network, batch: batch(fixture, &options)?, objective: objective(fixture)? })
     }
 }
 
@@ -353,7 +421,7 @@ fn one_hot(classes: &Array, outputs: usize) -> Result<Array> {
     Ok(Array { shape: [classes.shape.as_slice(), &[outputs]].concat(), values })
 }
 
-fn objective(fixture: &Fixture) -> Objective {
+fn objective(fixture: &Fixture) -> Result<Objective> {
     let config = &fixture.description.config;
     let objective = match config.loss {
         LossName::MseSum => Objective::sum(Loss::MeanSquaredError),
@@ -366,7 +434,9 @@ fn objective(fixture: &Fixture) -> Objective {
         target_per_step: config.f_target,
         averaging: RateAveraging::Batch,
     };
-    Objective { rate: (config.c_reg != 0.0).then_some(rate), ..objective }
+    let objective = Objective { rate: (config.c_reg != 0.0).then_some(rate), ..objective };
+    objective.validate().with_context(|| fixture.path().display().to_string())?;
+    Ok(objective)
 }
 
 fn readout(fixture: &Fixture) -> Result<LeakyReadoutConfig> {

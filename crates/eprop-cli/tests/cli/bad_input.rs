@@ -166,6 +166,13 @@ fn fixtures() {
     std::fs::remove_file(path.with_extension("json")).expect("removed");
     refuse(&["gradcheck", text(&path)], &["changed.json"]);
 
+    let path = fixture(folder, |_| {});
+    let text_of = std::fs::read_to_string(path.with_extension("json")).expect("copied");
+    let mut description: serde_json::Value = serde_json::from_str(&text_of).expect("JSON");
+    description["config"]["c_reg"] = (-1.0).into();
+    std::fs::write(path.with_extension("json"), description.to_string()).expect("written");
+    refuse(&["gradcheck", text(&path)], &["changed.safetensors", "`rate.strength` is -1"]);
+
     let nan = fixture(folder, |tensors| {
         let (_, data) = tensors.get_mut("param_W_in").expect("there");
         data[..8].copy_from_slice(&f64::NAN.to_le_bytes());
@@ -186,6 +193,13 @@ fn fixtures() {
         tensors.retain(|name, _| name.starts_with("in_") || name.starts_with("param_"));
     });
     refuse(&["gradcheck", text(&nothing)], &["nothing"]);
+    let beyond = fixture(folder, |tensors| {
+        let outputs = tensors["out_y"].clone();
+        tensors.insert("out_more".into(), outputs);
+    });
+    let output = crate::support::run(&["gradcheck", text(&beyond)]);
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(printed.lines().any(|line| line.starts_with("out_more") && line.ends_with("not compared")));
     let off = fixture(folder, |tensors| {
         tensors.get_mut("grad_bptt_W_in").expect("there").1[7] ^= 0x80; // the sign of the first value
     });

@@ -37,16 +37,18 @@ fn settings_out_of_range_are_refused_before_a_folder_is_made() {
         ("batch = 1000000000000", "batch is 1000000000000"),
         ("lr = 2.0", "lr is 2"),
         ("lr = nan", "lr is NaN"),
+        ("signal_decay = 1.0", "signal_decay: `decay` is 1"),
         ("seed = -1", "`seed`"),
         ("clip_norm = 0.0", "clip_norm is 0"),
         ("iterations = 1.5", "`iterations`"),
         ("rate = 3", "`rate`"),
         ("[rate]\ntarget_hz = 1001.0", "rate.target_hz is 1001"),
         ("[network]\nneurons = 1000000000000", "network.neurons is 1000000000000"),
+        ("[network]\nneurons = 65536", "eligibility traces"),
         ("[network]\nneurons = -1", "`network.neurons`"),
         ("[network]\nthreshold = nan", "[network]: `threshold` is NaN"),
-        ("[network]\ndt_ms = nan", "[network]: `dt_ms` is NaN"),
-        ("[network]\ntau_readout_ms = -1.0", "`readout.tau_ms` is -1"),
+        ("[network]\ndt_ms = nan", "network.dt_ms is NaN"),
+        ("[network]\ntau_readout_ms = -1.0", "network.tau_readout_ms is -1"),
         ("[network]\ninput_gain = inf", "network.input_gain is inf"),
         ("[pattern_generation]\nperiods_ms = [0.0]", "[pattern_generation]: `periods_ms` is 0"),
         ("[pattern_generation]\nsteps = 99999999999999", "`steps` is 99999999999999"),
@@ -63,6 +65,7 @@ fn settings_out_of_range_are_refused_before_a_folder_is_made() {
     refuse(&["train", "--bogus"], &["--bogus"]);
     refuse(&["bench", "--neurons", "4000000000"], &["--neurons"]);
     refuse(&["bench", "--steps", "4000000000"], &["--steps"]);
+    refuse(&["bench", "--neurons", "65536"], &["eligibility traces"]);
     refuse(&["eval"], &["<RUN>"]);
 }
 
