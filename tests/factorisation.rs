@@ -138,7 +138,7 @@ fn by_engine(records: &[ChunkRecord], layer: usize, signal: &Tensor<3>) -> Tenso
         let layer = &record.layers[layer];
         let chunk = Chunk {
             linearization: &layer.linearization,
-            pre: layer.pre.clone(),
+            pre: vec![layer.pre.clone()],
             signal: signal.clone().slice_dim(0, record.time.clone()),
             valid: None,
         };

@@ -114,6 +114,14 @@ impl NeuronConstant {
         }
     }
 
+    /// The constant of each neuron, `[neurons]`.
+    pub fn vector(&self, neurons: usize, options: &TensorCreationOptions) -> Tensor<1> {
+        match (self.shared, &self.values) {
+            (None, Some(values)) => values.val(),
+            (shared, _) => Tensor::full([neurons], shared.unwrap_or_default(), options.clone()),
+        }
+    }
+
     /// The constant in the shape of `like`, [batch, neurons].
     pub fn full(&self, like: &Tensor<2>) -> Tensor<2> {
         self.scale(like.ones_like())

@@ -13,6 +13,7 @@ pub mod error;
 pub mod estimator;
 pub mod hook;
 pub mod init;
+pub mod kernel;
 pub mod loss;
 pub mod network;
 pub mod readout;

@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::carried::{Archive, Carried};
-use crate::cell::{Cell, CellState, Transition};
+use crate::cell::{Cell, CellState, Linearization, SimulatedChunk, SynapticChunk, Transition};
 use crate::error::ConfigError;
 use crate::init::{Initializer, float_options, float_param};
 use crate::readout::{LeakyReadout, LeakyReadoutConfig};
@@ -109,6 +109,40 @@ pub(crate) struct LayerRun {
     pub(crate) state: CellState,
     /// The steps, where they were to be recorded.
     pub(crate) transition: Option<Transition>,
+}
+
+/// A chunk of one layer's run outside of autodiff.
+pub(crate) struct LayerChunk {
+    /// z, [steps, batch, neurons].
+    pub(crate) outputs: Tensor<3>,
+    /// Presynaptic values side by side, each [steps, batch, part of pre]: inputs, the layer's own outputs one step
+    /// ago, and 1 for a bias.
+    pub(crate) pre: Vec<Tensor<3>>,
+    /// The derivatives of the steps, unless outputs alone were asked for.
+    pub(crate) linearization: Option<Linearization>,
+    /// The steps, where they were to be recorded.
+    pub(crate) transition: Option<Transition>,
+}
+
+/// A chunk of a network's run outside of autodiff.
+pub(crate) struct NetworkChunk {
+    /// The layers, from the lowest.
+    pub(crate) layers: Vec<LayerChunk>,
+    /// z of all layers, [steps, batch, neurons].
+    pub(crate) neurons: Tensor<3>,
+    /// y, [steps, batch, outputs].
+    pub(crate) outputs: Tensor<3>,
+}
+
+/// What a run outside of autodiff is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Outputs alone.
+    Outputs,
+    /// The derivatives of the steps as well.
+    Traces,
+    /// Everything that monitors look at.
+    Record,
 }
 
 /// How a layer is run.
@@ -247,6 +281,48 @@ impl<C: Cell> RecurrentLayer<C> {
     }
 }
 
+impl<C: Cell> RecurrentLayer<C> {
+    /// Runs the layer through a chunk of inputs [steps, batch, inputs] outside of autodiff, by the cell's kernel where
+    /// it has one.
+    fn advance(&self, state: &mut CellState, inputs: Tensor<3>, purpose: Purpose) -> LayerChunk {
+        let before = state.output.clone();
+        let simulated = match purpose {
+            Purpose::Record => None,
+            Purpose::Outputs | Purpose::Traces => self.cell.simulate(&SynapticChunk {
+                state: state.clone(),
+                inputs: inputs.clone(),
+                w_in: self.w_in.val(),
+                bias: self.bias.as_ref().map(Param::val),
+                w_rec: self.recurrent_weights(),
+            }),
+        };
+        let (outputs, after, linearization, transition) = match simulated {
+            Some(SimulatedChunk { outputs, state, linearization }) => (outputs, state, Some(linearization), None),
+            None => {
+                let options =
+                    RunOptions { paths: GradientPaths::LOCAL, record: purpose != Purpose::Outputs };
+                let run = self.run(state.clone(), &split_steps(inputs.clone()), options);
+                let linearization = run.transition.as_ref().map(|transition| self.cell.linearize(transition));
+                (Tensor::stack(run.outputs, 0), run.state, linearization, run.transition)
+            }
+        };
+        *state = after;
+        let pre = if purpose == Purpose::Outputs { Vec::new() } else { self.presynaptic(inputs, before, &outputs) };
+        LayerChunk { outputs, pre, linearization, transition }
+    }
+
+    /// Inputs, the layer's own outputs one step ago, and 1 for a bias.
+    fn presynaptic(&self, inputs: Tensor<3>, before: Tensor<2>, outputs: &Tensor<3>) -> Vec<Tensor<3>> {
+        let [steps, batch, _] = inputs.dims();
+        let mut own = vec![before.unsqueeze_dim(0)];
+        if steps > 1 {
+            own.push(outputs.clone().narrow(0, 0, steps - 1));
+        }
+        let ones = self.bias.is_some().then(|| Tensor::ones([steps, batch, 1], (&inputs.device(), inputs.dtype())));
+        [inputs, Tensor::cat(own, 0)].into_iter().chain(ones).collect()
+    }
+}
+
 /// A tensor with or without its graph.
 fn follow(tensor: &Tensor<2>, with_gradient: bool) -> Tensor<2> {
     if with_gradient { tensor.clone() } else { tensor.clone().detach() }
@@ -302,11 +378,14 @@ impl<C: Cell> Network<C> {
         self.check_inputs(&inputs);
         state.check(self, inputs.dims()[0]);
         assert!(inputs.dims()[1] > 0, "inputs {:?} without a step", inputs.dims());
-        let outputs = inputs
-            .cast(self.readout.weight.dtype())
-            .swap_dims(0, 1)
-            .split(FORWARD_CHUNK, 0)
-            .into_iter()
+        let on_graph = inputs.is_autodiff();
+        let inputs = inputs.cast(self.readout.weight.dtype()).swap_dims(0, 1);
+        let chunks = inputs.split(FORWARD_CHUNK, 0).into_iter();
+        if ![on_graph, self.readout.weight.val().is_autodiff(), state.output.is_autodiff()].contains(&true) {
+            let outputs = chunks.map(|chunk| self.advance(&mut state, chunk, Purpose::Outputs).outputs).collect();
+            return (Tensor::cat(outputs, 0).swap_dims(0, 1), state);
+        }
+        let outputs = chunks
             .map(|chunk| {
                 let mut below = split_steps(chunk);
                 let mut layers = Vec::with_capacity(self.layers.len());
@@ -322,6 +401,24 @@ impl<C: Cell> Network<C> {
             })
             .collect();
         (Tensor::cat(outputs, 0).swap_dims(0, 1), state)
+    }
+
+    /// Runs all layers and the readout through a chunk of inputs [steps, batch, inputs] outside of autodiff.
+    pub(crate) fn advance(&self, state: &mut NetworkState, inputs: Tensor<3>, purpose: Purpose) -> NetworkChunk {
+        let mut below = inputs;
+        let mut layers = Vec::with_capacity(self.layers.len());
+        for (layer, state) in self.layers.iter().zip(&mut state.layers) {
+            let chunk = layer.advance(state, below, purpose);
+            below = chunk.outputs.clone();
+            layers.push(chunk);
+        }
+        let neurons = match layers.as_slice() {
+            [layer] => layer.outputs.clone(),
+            _ => Tensor::cat(layers.iter().map(|layer| layer.outputs.clone()).collect(), 2),
+        };
+        let (outputs, last) = self.readout.forward_chunk(neurons.clone(), state.output.clone());
+        state.output = last;
+        NetworkChunk { layers, neurons, outputs }
     }
 
     pub(crate) fn check_inputs(&self, inputs: &Tensor<3>) {

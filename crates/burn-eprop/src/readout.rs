@@ -13,7 +13,7 @@ use rand::Rng;
 use crate::carried::{Archive, Carried};
 use crate::error::ConfigError;
 use crate::init::{Initializer, float_param};
-use crate::steps::{low_pass_backwards, low_pass_end, multiply_steps};
+use crate::steps::{low_pass, low_pass_backwards, low_pass_end, multiply_steps};
 
 /// Configuration of a [`LeakyReadout`].
 #[derive(Config, Debug, PartialEq)]
@@ -108,6 +108,25 @@ impl LeakyReadout {
             outputs.push(output);
         }
         (Tensor::stack(outputs, 0), last)
+    }
+}
+
+impl LeakyReadout {
+    /// As [`forward`](Self::forward), for [steps, batch, neurons] outside of autodiff.
+    pub(crate) fn forward_chunk(&self, neurons: Tensor<3>, last: Tensor<2>) -> (Tensor<3>, Tensor<2>) {
+        let [steps, batch, size] = neurons.dims();
+        let weight = self.weight.val().mul_scalar(self.factor());
+        let outputs = weight.dims()[1];
+        let mut drive = neurons.reshape([steps * batch, size]).matmul(weight);
+        if let Some(bias) = &self.bias {
+            drive = drive + bias.val().unsqueeze();
+        }
+        let drive = drive.reshape([steps, batch, outputs]);
+        if self.decay == 0.0 {
+            let last = drive.clone().narrow(0, steps - 1, 1).squeeze_dim(0);
+            return (drive, last);
+        }
+        low_pass(drive, self.decay, Some(last))
     }
 }
 

@@ -2,6 +2,8 @@
 
 use burn::tensor::{Tensor, TensorData};
 
+use crate::kernel;
+
 /// Each step [batch, from] times weights [from, to].
 ///
 /// One product for all steps is fastest; but the gradient of cutting it into steps would take time in proportion
@@ -34,6 +36,9 @@ pub(crate) fn join_layers(layers: &[Vec<Tensor<2>>]) -> Vec<Tensor<2>> {
 /// `y^t = decay · y^{t−1} + x^t` over `x` [steps, batch, feature], starting from `last`
 /// [batch, feature] (0 where `None`). Returns all y and the last one.
 pub(crate) fn low_pass(x: Tensor<3>, decay: f64, last: Option<Tensor<2>>) -> (Tensor<3>, Tensor<2>) {
+    if kernel::is_supported(&x) {
+        return kernel::low_pass(x, decay, last, false);
+    }
     let steps = x.dims()[0];
     let mut filtered: Vec<Tensor<2>> = Vec::with_capacity(steps);
     let mut last = last;
@@ -54,6 +59,9 @@ pub(crate) fn low_pass(x: Tensor<3>, decay: f64, last: Option<Tensor<2>>) -> (Te
 pub(crate) fn low_pass_backwards(x: Tensor<3>, decay: f64) -> Tensor<3> {
     if decay == 0.0 {
         return x;
+    }
+    if kernel::is_supported(&x) {
+        return kernel::low_pass(x, decay, None, true).0;
     }
     let (filtered, _) = low_pass(x.flip([0]), decay, None);
     filtered.flip([0])

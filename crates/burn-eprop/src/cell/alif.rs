@@ -30,7 +30,9 @@ use burn::module::Module;
 use burn::tensor::{Tensor, TensorCreationOptions};
 
 use super::firing::Firing;
-use super::{Cell, CellState, InputNormalization, Linearization, Transition};
+use super::{
+    Cell, CellState, InputNormalization, Linearization, SimulatedChunk, SynapticChunk, Transition,
+};
 use crate::constant::{Constant, NeuronConstant};
 use crate::error::ConfigError;
 use crate::surrogate::PseudoDerivative;
@@ -215,6 +217,11 @@ impl Cell for Alif {
             c: vec![Some(by_potential), Some(by_adaptation)],
             d,
         }
+    }
+
+    fn simulate(&self, chunk: &SynapticChunk) -> Option<SimulatedChunk> {
+        let adaptation = [&self.adaptation_decay, &self.adaptation_strength];
+        self.firing.simulate(chunk, &self.decay, &self.input_factor, Some(adaptation))
     }
 
     fn monitors(&self, transition: &Transition) -> Vec<(&'static str, Tensor<2>)> {

@@ -3,9 +3,10 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::CellState;
-use crate::constant::Constant;
+use super::{CellState, Linearization, SimulatedChunk, SynapticChunk};
+use crate::constant::{Constant, NeuronConstant};
 use crate::error::ConfigError;
+use crate::kernel::{self, List, SpikingChunk, SpikingDynamics};
 use crate::surrogate::PseudoDerivative;
 
 /// Factor ζ of the synaptic current in a leaky membrane, `v^t = α v^{t−1} + ζ I^t`.
@@ -84,6 +85,62 @@ impl Firing {
         let spikes = spikes.clone().detach().mul_scalar(steps);
         let counter = before.carried[0].clone() + spikes;
         vec![counter.sub_scalar(1.0).clamp(0.0, steps)]
+    }
+
+    /// Simulates a chunk of LIF neurons or, with the decay and the strength of their adaptation, of ALIF neurons, by
+    /// the kernel; `None` where there is none for the device, or neurons do not share their decay.
+    pub(super) fn simulate(
+        &self,
+        chunk: &SynapticChunk,
+        decay: &NeuronConstant,
+        input_factor: &NeuronConstant,
+        adaptation: Option<[&NeuronConstant; 2]>,
+    ) -> Option<SimulatedChunk> {
+        let decay = decay.shared().filter(|_| kernel::is_supported(&chunk.inputs))?;
+        let [_, neurons] = chunk.state.output.dims();
+        let options = (&chunk.inputs.device(), chunk.inputs.dtype()).into();
+        let constant = |constant: &NeuronConstant| constant.vector(neurons, &options);
+        let CellState { hidden, carried, output } = chunk.state.clone();
+        let counter = carried.iter().filter(|_| self.is_refractory()).cloned();
+        let state = [hidden[0].clone(), output].into_iter().chain(counter).chain(hidden.get(1).cloned());
+        let dynamics = SpikingDynamics {
+            decay,
+            threshold: self.threshold,
+            refractory_steps: if self.is_refractory() { self.refractory_steps } else { 0 },
+            pseudo_derivative: self.pseudo_derivative.clone(),
+        };
+        let run = kernel::simulate_spiking(
+            SpikingChunk {
+                inputs: chunk.inputs.clone().into_dispatch(),
+                w_in: chunk.w_in.clone().into_dispatch(),
+                bias: List::lower(chunk.bias.clone()),
+                w_rec: chunk.w_rec.clone().into_dispatch(),
+                input_factor: constant(input_factor).into_dispatch(),
+                adaptation: List::lower(adaptation.into_iter().flatten().map(constant)),
+                state: List::lower(state),
+            },
+            dynamics,
+        );
+        let mut state = run.state.lift::<2>().into_iter();
+        let mut next = || state.next().expect("as many as went in");
+        let (v, output) = (next(), next());
+        let carried = if self.is_refractory() { vec![next()] } else { carried };
+        let mut coefficients = run.linearization.lift::<2>().into_iter();
+        let d = coefficients.next();
+        let (c, a) = (coefficients.next(), coefficients.next());
+        let adapts = adaptation.is_some();
+        let rows = |coefficient: Option<Tensor<2>>| if adapts { vec![coefficient] } else { vec![] };
+        Some(SimulatedChunk {
+            outputs: Tensor::from_dispatch(run.outputs),
+            state: CellState { hidden: [v].into_iter().chain(state).collect(), carried, output },
+            linearization: Linearization {
+                pre_decay: Some(decay),
+                a: if adapts { vec![vec![a]] } else { vec![] },
+                b: if adapts { vec![vec![d.clone()]] } else { vec![] },
+                c: rows(c),
+                d: vec![d],
+            },
+        })
     }
 
     /// One refractory step or none leaves no step silent.

@@ -20,7 +20,9 @@ use burn::module::Module;
 use burn::tensor::{Tensor, TensorCreationOptions};
 
 use super::firing::Firing;
-use super::{Cell, CellState, InputNormalization, Linearization, Transition};
+use super::{
+    Cell, CellState, InputNormalization, Linearization, SimulatedChunk, SynapticChunk, Transition,
+};
 use crate::constant::{Constant, NeuronConstant};
 use crate::error::ConfigError;
 use crate::surrogate::PseudoDerivative;
@@ -154,6 +156,10 @@ impl Cell for Lif {
                 d,
             },
         }
+    }
+
+    fn simulate(&self, chunk: &SynapticChunk) -> Option<SimulatedChunk> {
+        self.firing.simulate(chunk, &self.decay, &self.input_factor, None)
     }
 
     fn monitors(&self, transition: &Transition) -> Vec<(&'static str, Tensor<2>)> {

@@ -28,7 +28,7 @@ pub use firing::InputNormalization;
 pub use lif::{Lif, LifConfig};
 pub use linearization::{Linearization, linearize_by_autodiff};
 pub use lstm::{Lstm, LstmConfig};
-pub use state::{CellState, Transition};
+pub use state::{CellState, SimulatedChunk, SynapticChunk, Transition};
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Tensor, TensorCreationOptions};
@@ -72,6 +72,12 @@ pub trait Cell: Module + ModuleDisplay {
     /// The derivatives of the steps in `transition`, whose rows are independent of each other.
     fn linearize(&self, transition: &Transition) -> Linearization {
         linearize_by_autodiff(self, transition)
+    }
+
+    /// Simulates a chunk by a kernel of the cell's own; `None` where there is none for the device, the type or the
+    /// cell's constants. Then [`step`](Self::step) and [`linearize`](Self::linearize) do.
+    fn simulate(&self, _chunk: &SynapticChunk) -> Option<SimulatedChunk> {
+        None
     }
 
     /// Named quantities to record at the steps in `transition`, each [rows, neurons].

@@ -2,6 +2,7 @@
 
 use burn::tensor::{Tensor, TensorCreationOptions};
 
+use super::Linearization;
 use crate::carried::{Archive, Carried};
 
 /// State of a population after a step. Each tensor is [batch, neurons].
@@ -64,6 +65,32 @@ pub struct Transition {
     pub currents: Vec<Tensor<2>>,
     /// The states after the steps.
     pub after: CellState,
+}
+
+/// What reaches a population in a chunk of K steps, for a cell that [simulates](super::Cell::simulate) it whole.
+#[derive(Debug, Clone)]
+pub struct SynapticChunk {
+    /// The state before the first step.
+    pub state: CellState,
+    /// x, [steps, batch, inputs].
+    pub inputs: Tensor<3>,
+    /// W_in, [inputs, currents · neurons].
+    pub w_in: Tensor<2>,
+    /// b, [currents · neurons].
+    pub bias: Option<Tensor<1>>,
+    /// W_rec, [neurons, currents · neurons], without autapses where the cell has none.
+    pub w_rec: Tensor<2>,
+}
+
+/// A chunk, simulated.
+#[derive(Debug, Clone)]
+pub struct SimulatedChunk {
+    /// z, [steps, batch, neurons].
+    pub outputs: Tensor<3>,
+    /// The state after the last step.
+    pub state: CellState,
+    /// The derivatives of the steps, whose rows are steps · batch.
+    pub linearization: Linearization,
 }
 
 impl Transition {

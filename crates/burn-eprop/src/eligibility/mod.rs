@@ -30,6 +30,7 @@ use burn::tensor::Tensor;
 
 use crate::carried::{Archive, Carried};
 use crate::cell::Linearization;
+use crate::kernel::{self, CarriedTraces, List, Summed, TraceChunk, TracePlan};
 use adjoint::{Adjoint, Seed};
 
 /// How many traces there are.
@@ -78,8 +79,8 @@ pub enum SummedTraces {
 pub struct Chunk<'a> {
     /// The coefficients, K·batch rows.
     pub linearization: &'a Linearization,
-    /// Presynaptic values, [steps, batch, pre].
-    pub pre: Tensor<3>,
+    /// Presynaptic values side by side, each [steps, batch, part of pre].
+    pub pre: Vec<Tensor<3>>,
     /// L, the learning signal of each neuron (times the readout's factor), [steps, batch, post].
     pub signal: Tensor<3>,
     /// Which steps count in [`SummedTraces`], [steps, batch, 1] of 0 and 1; `None` for all.
@@ -135,12 +136,17 @@ impl EligibilityTraces {
         let Synapses { batch: of_batch, pre: of_pre, post: of_post, currents } = self.synapses;
         let signal = [steps, of_batch, of_post];
         assert_eq!(chunk.signal.dims(), signal, "signal {:?} for traces of {signal:?}", chunk.signal.dims());
-        let pre = [steps, of_batch, of_pre];
-        assert_eq!(chunk.pre.dims(), pre, "presynaptic values {:?} for traces of {pre:?}", chunk.pre.dims());
+        let dims: Vec<_> = chunk.pre.iter().map(Tensor::dims).collect();
+        let width: usize = dims.iter().map(|[.., width]| width).sum();
+        let fits = width == of_pre && dims.iter().all(|dims| dims[..2] == [steps, of_batch]);
+        assert!(fits, "presynaptic values {dims:?} for traces of {:?}", [steps, of_batch, of_pre]);
         let found = chunk.linearization.currents();
         assert_eq!(found, currents, "a linearization of {found} currents for traces of {currents}");
+        if kernel::is_supported(&chunk.signal) {
+            return self.advance_by_kernel(chunk, keep);
+        }
         let adjoint = Adjoint::new(chunk.linearization, self.kappa, [steps, batch, post]);
-        let pre = self.filter_pre(chunk.linearization, chunk.pre, keep);
+        let pre = self.filter_pre(chunk.linearization, Tensor::cat(chunk.pre, 2), keep);
 
         let gradient = adjoint.run(Seed::Signal(chunk.signal));
         let total = self.sum_over_batch(&gradient, &pre);
@@ -149,6 +155,83 @@ impl EligibilityTraces {
             self.carry(&adjoint, &pre);
         }
         total
+    }
+
+    /// As [`advance`](Self::advance), by the kernel.
+    fn advance_by_kernel(&mut self, chunk: Chunk, keep: bool) -> Tensor<2> {
+        let linearization = chunk.linearization;
+        let mut coefficients = Vec::new();
+        let mut list = |coefficient: &Option<Tensor<2>>| {
+            coefficients.push(coefficient.clone()?);
+            Some(coefficients.len() - 1)
+        };
+        let [a, b] = [&linearization.a, &linearization.b]
+            .map(|matrix| matrix.iter().flatten().map(&mut list).collect::<Vec<_>>());
+        let [c, d] = [&linearization.c, &linearization.d]
+            .map(|vector| vector.iter().map(&mut list).collect::<Vec<_>>());
+        let (components, currents) = (linearization.components(), linearization.currents());
+        let entries = (0..components).flat_map(|hidden| (0..currents).map(move |current| (hidden, current)));
+        let reached: Vec<_> =
+            entries.map(|(hidden, current)| linearization.reaches(hidden, current)).collect();
+        let sums = match &mut self.summed {
+            SummedTraces::PerTrial(sums) => std::mem::take(sums),
+            SummedTraces::Off | SummedTraces::OverBatch(_) => Vec::new(),
+        };
+        let plan = TracePlan {
+            kappa: self.kappa,
+            pre_decay: linearization.pre_decay,
+            components,
+            currents,
+            a,
+            b,
+            c,
+            d,
+            keep,
+            summed: match self.summed {
+                SummedTraces::Off => Summed::Off,
+                SummedTraces::OverBatch(_) => Summed::OverBatch,
+                SummedTraces::PerTrial(_) => Summed::PerTrial,
+            },
+            reached: reached.clone(),
+        };
+        let vectors = std::mem::take(&mut self.vectors).into_iter().flatten().flatten();
+        let filtered = std::mem::take(&mut self.filtered).into_iter().flatten();
+        let run = kernel::advance_traces(
+            TraceChunk {
+                coefficients: List::lower(coefficients),
+                pre: List::lower(chunk.pre),
+                signal: chunk.signal.into_dispatch(),
+                valid: List::lower(chunk.valid),
+                traces: CarriedTraces {
+                    filtered_pre: List::lower(self.filtered_pre.take()),
+                    vectors: List::lower(vectors),
+                    filtered: List::lower(filtered),
+                    sums: List::lower(sums.into_iter().flatten()),
+                },
+            },
+            plan,
+        );
+        let CarriedTraces { filtered_pre, vectors, filtered, sums } = run.traces;
+        let summed = run.summed.lift::<2>().pop();
+        match &mut self.summed {
+            SummedTraces::Off => {}
+            SummedTraces::OverBatch(sum) => {
+                *sum = match (sum.take(), summed) {
+                    (Some(sum), Some(part)) => Some(sum + part),
+                    (sum, part) => sum.or(part),
+                }
+            }
+            SummedTraces::PerTrial(all) => *all = sums.lift().into_iter().map(Some).collect(),
+        }
+        if keep {
+            let mut vectors = vectors.lift().into_iter();
+            let mut place = |&reached: &bool| if reached { vectors.next() } else { None };
+            let rows = reached.chunks(currents);
+            self.vectors = rows.map(|row| row.iter().map(&mut place).collect()).collect();
+            self.filtered = filtered.lift().into_iter().map(Some).collect();
+            self.filtered_pre = filtered_pre.lift().pop();
+        }
+        Tensor::from_dispatch(run.gradient)
     }
 
     /// pre̅^t = α pre̅^{t−1} + pre^t where the linearisation asks for it.

@@ -13,10 +13,11 @@ use crate::carried::{Archive, Carried};
 use crate::cell::{Cell, Linearization, Transition};
 use crate::eligibility::{Chunk, EligibilityTraces, SummedTraces, Synapses};
 use crate::loss::{Objective, RateAveraging};
-use crate::network::{GradientPaths, Network, NetworkState, RecurrentLayer, RunOptions, without_autapses};
+use crate::network::{
+    LayerChunk, Network, NetworkChunk, NetworkState, Purpose, RecurrentLayer, without_autapses,
+};
 use crate::readout::ReadoutTraces;
 use crate::signal::{LearningSignal, SignalContext, register_feedback};
-use crate::steps::{join_layers, split_steps};
 
 /// Steps that are simulated before the traces are touched, unless said otherwise.
 const DEFAULT_CHUNK: usize = 100;
@@ -149,8 +150,9 @@ impl Eprop {
         for start in (0..steps).step_by(self.chunk) {
             let end = (start + self.chunk).min(steps);
             let chunk = batch.chunk(start..end, divisor, dtype);
-            let record = self.advance(network, state, chunk, &mut sums, keep || end < steps);
-            if let Some(observer) = observer.as_mut() {
+            let purpose = if observer.is_some() { Purpose::Record } else { Purpose::Traces };
+            let record = self.advance(network, state, chunk, &mut sums, keep || end < steps, purpose);
+            if let (Some(observer), Some(record)) = (observer.as_mut(), record) {
                 observer(record);
             }
         }
@@ -159,21 +161,16 @@ impl Eprop {
 
     /// Simulates a chunk, and learns from it.
     fn advance<C: Cell>(
-        &mut self,
+        &self,
         network: &Network<C>,
         state: &mut EpropState,
         chunk: BatchChunk,
         sums: &mut Sums,
         keep: bool,
-    ) -> ChunkRecord {
-        let runs = simulate(network, &mut state.network, &chunk);
-        let layers: Vec<_> = runs.iter().map(|run| run.outputs.clone()).collect();
-        let neurons = join_layers(&layers);
-        let last = state.network.output.clone();
-        let (outputs, last) = network.readout.forward(&neurons, last);
-        let neurons: Tensor<3> = Tensor::stack(neurons, 0);
-        state.network.output = last;
-
+        purpose: Purpose,
+    ) -> Option<ChunkRecord> {
+        let NetworkChunk { layers, neurons, outputs } =
+            network.advance(&mut state.network, chunk.inputs.clone(), purpose);
         let loss = self.objective.loss;
         let error = loss.error(outputs.clone(), chunk.targets.clone(), chunk.weight.clone());
         let value = loss.value(outputs.clone(), chunk.targets.clone(), chunk.weight.clone());
@@ -181,34 +178,39 @@ impl Eprop {
         let time = state.time..state.time + outputs.dims()[0];
         state.time = time.end;
         let context = signal_context(network, &chunk, [&outputs, &error, &neurons], time.clone());
-        let signal = learning_signal(state.signal.as_mut(), &context);
-        let signal = signal.mul_scalar(network.readout.factor());
+        let mut signal = learning_signal(state.signal.as_mut(), &context);
+        if network.readout.factor() != 1.0 {
+            signal = signal.mul_scalar(network.readout.factor());
+        }
 
         let gradient = state.readout.advance(&network.readout, error.clone(), neurons);
         add(&mut sums.readout_weight, gradient.weight);
         add(&mut sums.readout_bias, gradient.bias);
-        let layers = network.layers.iter().zip(runs).enumerate();
         let mut first = 0;
-        let layers = layers.map(|(index, (layer, run))| {
-            let size = layer.cell.neurons();
+        let mut records = Vec::new();
+        for (index, layer) in layers.into_iter().enumerate() {
+            let LayerChunk { outputs, pre, linearization, transition } = layer;
+            let linearization = linearization.expect("asked for");
+            let size = outputs.dims()[2];
             let signal = signal.clone().narrow(2, first, size);
             first += size;
-            let record = layer_record(layer, run, signal);
-            state.spikes.add_spikes(index, &record.outputs, chunk.valid.as_ref());
+            state.spikes.add_spikes(index, &outputs, chunk.valid.as_ref());
             let engine_chunk = Chunk {
-                linearization: &record.linearization,
-                pre: record.pre.clone(),
-                signal: record.signal.clone(),
+                linearization: &linearization,
+                pre: pre.clone(),
+                signal: signal.clone(),
                 valid: chunk.valid.clone(),
             };
             add(&mut sums.layers[index], state.traces[index].advance(engine_chunk, keep));
-            record
-        });
-        let layers = layers.collect();
+            if let Some(transition) = transition.filter(|_| purpose == Purpose::Record) {
+                let pre = Tensor::cat(pre, 2);
+                records.push(LayerRecord { outputs, pre, signal, transition, linearization });
+            }
+        }
         if self.outputs {
             sums.outputs.push(outputs.clone());
         }
-        ChunkRecord { time, layers, outputs, error }
+        (purpose == Purpose::Record).then_some(ChunkRecord { time, layers: records, outputs, error })
     }
 
     /// The gradients of a piece, with the regulariser's.
@@ -351,13 +353,6 @@ impl Sums {
     }
 }
 
-/// A layer's chunk, before its learning signal is known.
-struct Simulated {
-    outputs: Vec<Tensor<2>>,
-    pre: Tensor<3>,
-    transition: Transition,
-}
-
 /// What a learning signal sees of a chunk, given y, err and z, each [steps, batch, feature].
 fn signal_context<C: Cell>(
     network: &Network<C>,
@@ -384,44 +379,6 @@ fn learning_signal(signal: &mut dyn LearningSignal, context: &SignalContext) -> 
     let (given, expected) = (signal.dims(), context.neurons.dims());
     assert_eq!(given, expected, "learning signal {given:?} for neurons [batch, time, neurons] {expected:?}");
     signal.swap_dims(0, 1)
-}
-
-/// Runs all layers through a chunk.
-fn simulate<C: Cell>(network: &Network<C>, state: &mut NetworkState, chunk: &BatchChunk) -> Vec<Simulated> {
-    let options = RunOptions { paths: GradientPaths::LOCAL, record: true };
-    let mut below = split_steps(chunk.inputs.clone());
-    let layers = network.layers.iter().zip(&mut state.layers);
-    layers
-        .map(|(layer, state)| {
-            let run = layer.run(state.clone(), &below, options);
-            *state = run.state;
-            let transition = run.transition.expect("recorded");
-            let inputs = std::mem::replace(&mut below, run.outputs.clone());
-            let pre = presynaptic(layer, Tensor::stack(inputs, 0), &transition);
-            Simulated { outputs: run.outputs, pre, transition }
-        })
-        .collect()
-}
-
-/// The presynaptic values of a layer: inputs, its own outputs one step ago, and 1 for a bias.
-fn presynaptic<C: Cell>(layer: &RecurrentLayer<C>, inputs: Tensor<3>, transition: &Transition) -> Tensor<3> {
-    let [steps, batch, _] = inputs.dims();
-    let own = transition.before.output.clone().reshape([steps, batch, layer.cell.neurons()]);
-    let mut pre = vec![inputs, own];
-    if layer.bias.is_some() {
-        pre.push(Tensor::ones([steps, batch, 1], (&pre[0].device(), pre[0].dtype())));
-    }
-    Tensor::cat(pre, 2)
-}
-
-fn layer_record<C: Cell>(layer: &RecurrentLayer<C>, run: Simulated, signal: Tensor<3>) -> LayerRecord {
-    LayerRecord {
-        linearization: layer.cell.linearize(&run.transition),
-        outputs: Tensor::stack(run.outputs, 0),
-        pre: run.pre,
-        transition: run.transition,
-        signal,
-    }
 }
 
 /// Cuts a layer's gradient [pre, currents · neurons] into those of its parameters.

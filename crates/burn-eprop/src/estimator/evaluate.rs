@@ -3,13 +3,12 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::bptt::{Window, run_window};
 use super::rate::SpikeCounter;
 use super::{check_batch, loss_divisor};
 use crate::batch::{Batch, BatchChunk};
 use crate::cell::Cell;
 use crate::loss::Objective;
-use crate::network::{GradientPaths, Network, NetworkState};
+use crate::network::{Network, NetworkChunk, NetworkState, Purpose};
 
 /// Steps that are simulated at a time.
 const CHUNK: usize = 64;
@@ -39,9 +38,10 @@ pub fn evaluate<C: Cell>(network: &Network<C>, batch: &Batch, objective: &Object
     let mut outputs = Vec::new();
     let chunks = chunks(&network, batch, objective, CHUNK);
     let state = network.initial_state(batch.size());
-    run_forward(&network, state, batch, chunks, &mut spikes, |window, chunk| {
-        loss += window.loss(objective, chunk).into_scalar::<f64>();
-        outputs.push(window.outputs);
+    run_forward(&network, state, batch, chunks, &mut spikes, |of_chunk, chunk| {
+        let (targets, weight) = (chunk.targets.clone(), chunk.weight.clone());
+        loss += objective.loss.value(of_chunk.clone(), targets, weight).into_scalar::<f64>();
+        outputs.push(of_chunk);
     });
     Evaluation { loss, outputs: Tensor::cat(outputs, 0).swap_dims(0, 1), firing_rates: spikes.firing_rates() }
 }
@@ -60,20 +60,21 @@ pub(super) fn chunks<C: Cell>(
     starts.map(move |start| batch.chunk(start..(start + length).min(steps), divisor, dtype))
 }
 
-/// Runs a network without autodiff through the chunks of a batch and counts its spikes.
+/// Runs a network without autodiff through the chunks of a batch and counts its spikes; `see` gets the outputs.
 pub(super) fn run_forward<C: Cell>(
     network: &Network<C>,
     mut state: NetworkState,
     batch: &Batch,
     chunks: impl Iterator<Item = BatchChunk>,
     spikes: &mut SpikeCounter,
-    mut see: impl FnMut(Window, &BatchChunk),
+    mut see: impl FnMut(Tensor<3>, &BatchChunk),
 ) {
     spikes.add_steps(batch);
     for chunk in chunks {
-        let window = run_window(network, state, &chunk, GradientPaths::LOCAL);
-        spikes.add_layers(&window.layers, &chunk);
-        state = window.state.clone();
-        see(window, &chunk);
+        let NetworkChunk { layers, outputs, .. } =
+            network.advance(&mut state, chunk.inputs.clone(), Purpose::Outputs);
+        let layers: Vec<_> = layers.into_iter().map(|layer| layer.outputs).collect();
+        spikes.add_layers(&layers, &chunk);
+        see(outputs, &chunk);
     }
 }

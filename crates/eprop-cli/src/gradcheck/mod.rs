@@ -245,7 +245,7 @@ impl<C: Cell> Check<'_, C> {
 
             let synapses = Synapses { batch, pre: pre.dims()[2], post: neurons, currents: C::CURRENTS };
             let start = || EligibilityTraces::new(kappa, synapses, SummedTraces::Off);
-            let (pre, signal) = (pre.clone(), signal.clone());
+            let (pre, signal) = (vec![pre.clone()], signal.clone());
             traces.get_or_insert_with(start).advance(Chunk { linearization, pre, signal, valid: None }, true);
         };
         let mut eprop = Eprop::new(*objective, Symmetric).with_chunk(self.chunk);

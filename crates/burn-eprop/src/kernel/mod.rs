@@ -1,0 +1,59 @@
+//! Hand-written kernels for the hot path: the simulation of a chunk, and the advance of its traces.
+//!
+//! They are a backend extension of Flex and NdArray, in float32 and float64. On other devices, and for cells
+//! without a kernel of their own, the same steps run as tensor operations; both ways give the same results up to
+//! rounding, and the tests hold each against the other.
+//!
+//! The batch is divided over rayon's threads, once for each chunk. With the same number of threads the results are
+//! the same to the last bit; another number of threads adds up the gradient's parts in another order.
+
+#![allow(deprecated, reason = "burn-ndarray is deprecated upstream, and served here as long as it lasts")]
+
+mod host;
+mod ops;
+mod real;
+mod scan;
+mod spiking;
+mod traces;
+
+pub use ops::{CarriedTraces, KernelBackend, List, SpikingChunk, SpikingRun, TraceChunk, TraceRun};
+pub use spiking::SpikingDynamics;
+pub use traces::{Summed, TracePlan};
+
+use burn::backend::{Dispatch, DispatchTensorKind};
+use burn::tensor::{DType, Tensor};
+
+/// Whether there are kernels for a tensor's device and type, and it is outside of any autodiff graph.
+pub fn is_supported<const D: usize>(tensor: &Tensor<D>) -> bool {
+    if tensor.is_autodiff() || !matches!(tensor.dtype(), DType::F32 | DType::F64) {
+        return false;
+    }
+    match tensor.clone().into_dispatch().kind {
+        #[cfg(feature = "flex")]
+        DispatchTensorKind::Flex(_) => true,
+        #[cfg(feature = "ndarray")]
+        DispatchTensorKind::NdArray(_) => true,
+        #[allow(unreachable_patterns)]
+        _ => false,
+    }
+}
+
+/// Simulates a chunk of a spiking population.
+pub(crate) fn simulate_spiking(
+    chunk: SpikingChunk<Dispatch>,
+    dynamics: SpikingDynamics,
+) -> SpikingRun<Dispatch> {
+    Dispatch::simulate_spiking(chunk, dynamics)
+}
+
+/// Advances traces by a chunk.
+pub(crate) fn advance_traces(chunk: TraceChunk<Dispatch>, plan: TracePlan) -> TraceRun<Dispatch> {
+    Dispatch::advance_traces(chunk, plan)
+}
+
+/// `y^t = decay · y^{t−1} + x^t` over x [steps, batch, feature], from y [batch, feature] (0 where `None`); backwards
+/// in time if `reverse`. Returns all y and the last that was computed.
+pub(crate) fn low_pass(x: Tensor<3>, decay: f64, last: Option<Tensor<2>>, reverse: bool) -> (Tensor<3>, Tensor<2>) {
+    let (y, last) = Dispatch::low_pass(x.into_dispatch(), List::lower(last), decay, reverse);
+    (Tensor::from_dispatch(y), Tensor::from_dispatch(last))
+}

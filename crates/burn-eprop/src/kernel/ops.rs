@@ -1,0 +1,216 @@
+//! The backend extension: the kernels as operations of a backend.
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{
+    Backend, BackendTensor, Dispatch, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind, ExtensionType,
+    backend_extension,
+};
+use burn::tensor::Tensor;
+
+use super::spiking::SpikingDynamics;
+use super::traces::TracePlan;
+
+/// Any number of tensors; none or one where there is an option.
+#[derive(Debug, Clone)]
+pub struct List<B: Backend>(pub Vec<FloatTensor<B>>);
+
+/// A chunk of a spiking population, before it is simulated.
+#[derive(Debug, ExtensionType)]
+pub struct SpikingChunk<B: Backend> {
+    /// x, [steps, batch, inputs].
+    pub inputs: FloatTensor<B>,
+    /// W_in, [inputs, neurons].
+    pub w_in: FloatTensor<B>,
+    /// b, `[neurons]`, where there is one.
+    #[extension_type]
+    pub bias: List<B>,
+    /// W_rec, [neurons, neurons].
+    pub w_rec: FloatTensor<B>,
+    /// ζ, `[neurons]`.
+    pub input_factor: FloatTensor<B>,
+    /// ρ and β, each `[neurons]`, where the threshold adapts.
+    #[extension_type]
+    pub adaptation: List<B>,
+    /// v, z, the refractory counter where there is one, and a where the threshold adapts, each [batch, neurons].
+    #[extension_type]
+    pub state: List<B>,
+}
+
+/// A chunk of a spiking population, simulated.
+#[derive(Debug, ExtensionType)]
+pub struct SpikingRun<B: Backend> {
+    /// z, [steps, batch, neurons].
+    pub outputs: FloatTensor<B>,
+    /// The state after the last step, in the order of [`SpikingChunk::state`].
+    #[extension_type]
+    pub state: List<B>,
+    /// D = B and, where the threshold adapts, C and A, each [steps · batch, neurons].
+    #[extension_type]
+    pub linearization: List<B>,
+}
+
+/// A chunk of a population, through which traces are advanced.
+#[derive(Debug, ExtensionType)]
+pub struct TraceChunk<B: Backend> {
+    /// Coefficients of the linearisation, each [steps · batch, post].
+    #[extension_type]
+    pub coefficients: List<B>,
+    /// Presynaptic values side by side, each [steps, batch, part of pre].
+    #[extension_type]
+    pub pre: List<B>,
+    /// L, [steps, batch, post].
+    pub signal: FloatTensor<B>,
+    /// Which steps count in sums of traces, [steps, batch, 1], where not all do.
+    #[extension_type]
+    pub valid: List<B>,
+    /// What earlier chunks have left.
+    #[extension_type]
+    pub traces: CarriedTraces<B>,
+}
+
+/// Traces at the border of two chunks; lists are empty where nothing has been carried yet.
+#[derive(Debug, ExtensionType)]
+pub struct CarriedTraces<B: Backend> {
+    /// The filtered presynaptic values, [batch, pre].
+    #[extension_type]
+    pub filtered_pre: List<B>,
+    /// ε of what is reached, by component and current, each [batch, post, pre].
+    #[extension_type]
+    pub vectors: List<B>,
+    /// ē by current, each [batch, post, pre].
+    #[extension_type]
+    pub filtered: List<B>,
+    /// Σ_t e of each trial by current, each [batch, post, pre].
+    #[extension_type]
+    pub sums: List<B>,
+}
+
+/// What came of an advance.
+#[derive(Debug, ExtensionType)]
+pub struct TraceRun<B: Backend> {
+    /// Σ_t L ē, [pre, currents · post].
+    pub gradient: FloatTensor<B>,
+    /// The chunk's Σ_t e over the batch, [pre, currents · post], where asked for.
+    #[extension_type]
+    pub summed: List<B>,
+    /// What is carried on.
+    #[extension_type]
+    pub traces: CarriedTraces<B>,
+}
+
+/// The kernels. [`is_supported`](super::is_supported) tells whether a tensor's backend has them.
+#[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"))]
+pub trait KernelBackend: Backend {
+    /// Simulates a chunk of a spiking population.
+    fn simulate_spiking(
+        #[extension_type] chunk: SpikingChunk<Self>,
+        dynamics: SpikingDynamics,
+    ) -> SpikingRun<Self>;
+
+    /// Advances traces by a chunk.
+    fn advance_traces(#[extension_type] chunk: TraceChunk<Self>, plan: TracePlan) -> TraceRun<Self>;
+
+    /// `y^t = decay · y^{t−1} + x^t` over x [steps, batch, feature] from y [batch, feature] (0 where there is none),
+    /// backwards in time if `reverse`. Returns all y and the last that was computed.
+    fn low_pass(
+        x: FloatTensor<Self>,
+        #[extension_type] last: List<Self>,
+        decay: f64,
+        reverse: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+}
+
+impl List<Dispatch> {
+    /// Lowers tensors.
+    pub(crate) fn lower<const D: usize>(tensors: impl IntoIterator<Item = Tensor<D>>) -> Self {
+        Self(tensors.into_iter().map(Tensor::into_dispatch).collect())
+    }
+
+    /// Lifts tensors.
+    pub(crate) fn lift<const D: usize>(self) -> Vec<Tensor<D>> {
+        self.0.into_iter().map(Tensor::from_dispatch).collect()
+    }
+}
+
+impl<B: Backend> ExtensionType<B> for List<B> {
+    type Target = List<Dispatch>;
+
+    fn map_to_dispatch<F>(self, map_kind: F, autodiff: DispatchAutodiffContext) -> Self::Target
+    where
+        F: Fn(BackendTensor<B>) -> DispatchTensorKind,
+    {
+        let lower = |tensor| DispatchTensor { kind: map_kind(BackendTensor::Float(tensor)), autodiff };
+        List(self.0.into_iter().map(lower).collect())
+    }
+
+    fn map_from_dispatch<F>(target: Self::Target, unwrap_kind: F) -> Self
+    where
+        F: Fn(DispatchTensor) -> BackendTensor<B>,
+    {
+        Self(target.0.into_iter().map(|tensor| unwrap_kind(tensor).float()).collect())
+    }
+
+    fn routing_tensor(target: &Self::Target) -> Option<&DispatchTensor> {
+        target.0.first()
+    }
+
+    fn routing_float_tensor(target: &Self::Target) -> Option<&DispatchTensor> {
+        target.0.first()
+    }
+}
+
+/// Runs a kernel in the type of the tensors.
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+macro_rules! by_type {
+    ($dtype:expr, $real:ident => $kernel:expr) => {
+        match $dtype {
+            DType::F32 => {
+                type $real = f32;
+                $kernel
+            }
+            DType::F64 => {
+                type $real = f64;
+                $kernel
+            }
+            other => unreachable!("no kernel for {other:?}"),
+        }
+    };
+}
+
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+macro_rules! implement {
+    ($backend:ty) => {
+        impl KernelBackend for $backend {
+            fn simulate_spiking(chunk: SpikingChunk<Self>, dynamics: SpikingDynamics) -> SpikingRun<Self> {
+                by_type!(chunk.inputs.dtype(), E => spiking::simulate::<Self, E>(chunk, &dynamics))
+            }
+
+            fn advance_traces(chunk: TraceChunk<Self>, plan: TracePlan) -> TraceRun<Self> {
+                by_type!(chunk.signal.dtype(), E => traces::advance::<Self, E>(chunk, &plan))
+            }
+
+            fn low_pass(
+                x: FloatTensor<Self>,
+                last: List<Self>,
+                decay: f64,
+                reverse: bool,
+            ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+                by_type!(x.dtype(), E => scan::low_pass::<Self, E>(&x, last.0.first(), decay, reverse))
+            }
+        }
+    };
+}
+
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod cpu {
+    use burn::backend::TensorMetadata;
+    use burn::tensor::DType;
+
+    use super::super::{scan, spiking, traces};
+    use super::*;
+
+    #[cfg(feature = "flex")]
+    implement!(burn::backend::Flex);
+    #[cfg(feature = "ndarray")]
+    implement!(burn::backend::NdArray);
+}

@@ -1,0 +1,285 @@
+//! The fused simulation of a chunk of spiking neurons.
+
+use burn::backend::TensorMetadata;
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::host::{Host, View, groups, rows_by_group};
+use super::ops::{List, SpikingChunk, SpikingRun};
+use super::real::{Real, add_scaled, dispatch, nonzero};
+use crate::surrogate::{PseudoDerivative, SurrogateShape};
+
+/// Constants of a spiking population that its neurons share.
+#[derive(Debug, Clone)]
+pub struct SpikingDynamics {
+    /// α.
+    pub decay: f64,
+    /// θ.
+    pub threshold: f64,
+    /// n_ref, or 0 for no refractoriness.
+    pub refractory_steps: usize,
+    /// ψ.
+    pub pseudo_derivative: PseudoDerivative,
+}
+
+/// Simulates a chunk.
+pub(super) fn simulate<B: Host, E: Real>(
+    chunk: SpikingChunk<B>,
+    dynamics: &SpikingDynamics,
+) -> SpikingRun<B> {
+    let [steps, batch, size] = chunk.inputs.shape().dims();
+    let [_, neurons] = chunk.w_in.shape().dims();
+    let x = B::view::<E>(&chunk.inputs);
+    // Where few inputs are 0, one product for all of them is faster than adding rows.
+    let rows = (0..steps).flat_map(|step| (0..batch).map(move |element| (step, element)));
+    let nonzero: usize = rows.map(|(step, element)| count_nonzero(x.row(step, element))).sum();
+    let drive = (4 * nonzero > steps * batch * size).then(|| {
+        let flat = B::float_reshape(chunk.inputs.clone(), [steps * batch, size].into());
+        let drive = B::float_matmul(flat, chunk.w_in.clone());
+        B::float_reshape(drive, [steps, batch, neurons].into())
+    });
+    let drive = drive.as_ref().map(B::view::<E>);
+    let (w_in, w_rec) = (B::view::<E>(&chunk.w_in), B::view::<E>(&chunk.w_rec));
+    let bias = chunk.bias.0.first().map(B::view::<E>);
+    let input_factor = B::view::<E>(&chunk.input_factor);
+    let adaptation: Vec<_> = chunk.adaptation.0.iter().map(B::view::<E>).collect();
+    let population = Population {
+        x,
+        drive,
+        w_in,
+        w_rec,
+        bias: bias.as_ref().map(View::vector),
+        input_factor: input_factor.vector(),
+        adaptation: match adaptation.as_slice() {
+            [rho, beta] => Some((rho.vector(), beta.vector())),
+            _ => None,
+        },
+        dynamics,
+    };
+
+    let adaptive = population.adaptation.is_some();
+    let coefficients = if adaptive { 3 } else { 1 };
+    let mut state = chunk.state.0;
+    let mut z = vec![E::zero(); steps * batch * neurons];
+    let mut linearization = vec![vec![E::zero(); steps * batch * neurons]; coefficients];
+    let groups = groups(batch);
+    let sizes = [batch, neurons];
+    let mut parts: Vec<_> = groups
+        .iter()
+        .map(|group| Part { elements: group.clone(), state: Vec::new(), z: Vec::new(), linearization: Vec::new() })
+        .collect();
+    for values in state.iter_mut().map(B::values_mut::<E>) {
+        let rows = rows_by_group(values, sizes, &groups);
+        parts.iter_mut().zip(rows).for_each(|(part, rows)| part.state.push(rows));
+    }
+    let rows = rows_by_group(&mut z, sizes, &groups);
+    parts.iter_mut().zip(rows).for_each(|(part, rows)| part.z = rows);
+    for values in &mut linearization {
+        let rows = rows_by_group(values, sizes, &groups);
+        parts.iter_mut().zip(rows).for_each(|(part, rows)| part.linearization.push(rows));
+    }
+    parts.into_par_iter().for_each(|part| dispatch(Simulation { population: &population, part, steps }));
+
+    let rows = [steps * batch, neurons];
+    let linearization = linearization.into_iter().map(|values| B::tensor(values, &rows)).collect();
+    SpikingRun {
+        outputs: B::tensor(z, &[steps, batch, neurons]),
+        state: List(state),
+        linearization: List(linearization),
+    }
+}
+
+fn count_nonzero<E: Real>(row: &[E]) -> usize {
+    row.iter().map(|&value| usize::from(value != E::zero())).sum()
+}
+
+struct Population<'a, E: Real> {
+    x: View<'a, E>,
+    drive: Option<View<'a, E>>,
+    w_in: View<'a, E>,
+    w_rec: View<'a, E>,
+    bias: Option<&'a [E]>,
+    input_factor: &'a [E],
+    adaptation: Option<(&'a [E], &'a [E])>,
+    dynamics: &'a SpikingDynamics,
+}
+
+/// A thread's part of the batch. Rows are by step and element.
+struct Part<'a, E> {
+    elements: std::ops::Range<usize>,
+    /// v, z, counter?, a? by element.
+    state: Vec<Vec<&'a mut [E]>>,
+    z: Vec<&'a mut [E]>,
+    linearization: Vec<Vec<&'a mut [E]>>,
+}
+
+struct Simulation<'a, E: Real> {
+    population: &'a Population<'a, E>,
+    part: Part<'a, E>,
+    steps: usize,
+}
+
+impl<E: Real> WithSimd for Simulation<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { population, mut part, steps } = self;
+        let neurons = population.input_factor.len();
+        let mut current = vec![E::zero(); neurons];
+        let mut active = Vec::new();
+        let mut inputs = Vec::new();
+        let count = part.elements.len();
+        for index in 0..count {
+            let element = part.elements.start + index;
+            nonzero(part.state[1][index], &mut active);
+            for step in 0..steps {
+                match population.bias {
+                    Some(bias) => current.copy_from_slice(bias),
+                    None => current.fill(E::zero()),
+                }
+                if let Some(drive) = &population.drive {
+                    add_scaled(simd, &mut current, E::one(), drive.row(step, element));
+                } else {
+                    let x = population.x.row(step, element);
+                    nonzero(x, &mut inputs);
+                    for &input in &inputs {
+                        add_scaled(simd, &mut current, x[input], population.w_in.row(0, input));
+                    }
+                }
+                for &neuron in &active {
+                    let z = part.state[1][index][neuron];
+                    add_scaled(simd, &mut current, z, population.w_rec.row(0, neuron));
+                }
+                let row = step * count + index;
+                let mut state = part.state.iter_mut().map(|rows| &mut *rows[index]);
+                let mut linearization = part.linearization.iter_mut().map(|rows| &mut *rows[row]);
+                let refractory = population.dynamics.refractory_steps > 0;
+                let v = state.next().expect("v");
+                let z = state.next().expect("z");
+                let counter = if refractory { state.next() } else { None };
+                let neuron = Neurons {
+                    current: &current,
+                    input_factor: population.input_factor,
+                    v,
+                    z,
+                    counter,
+                    a: state.next(),
+                    adaptation: population.adaptation,
+                    d: linearization.next().expect("D"),
+                    c: linearization.next(),
+                    a_matrix: linearization.next(),
+                };
+                neuron.step(population.dynamics);
+                let z = &part.state[1][index];
+                part.z[row].copy_from_slice(z);
+                nonzero(z, &mut active);
+            }
+        }
+    }
+}
+
+/// One step of one element's neurons.
+struct Neurons<'a, E> {
+    current: &'a [E],
+    input_factor: &'a [E],
+    v: &'a mut [E],
+    z: &'a mut [E],
+    counter: Option<&'a mut [E]>,
+    a: Option<&'a mut [E]>,
+    adaptation: Option<(&'a [E], &'a [E])>,
+    d: &'a mut [E],
+    c: Option<&'a mut [E]>,
+    a_matrix: Option<&'a mut [E]>,
+}
+
+impl<E: Real> Neurons<'_, E> {
+    #[inline(always)]
+    fn step(self, dynamics: &SpikingDynamics) {
+        let (one, zero) = (E::one(), E::zero());
+        let pseudo = &dynamics.pseudo_derivative;
+        match pseudo.shape {
+            SurrogateShape::PiecewiseLinear => {
+                self.step_with(dynamics, #[inline(always)] |u| (one - u.abs()).max(zero));
+            }
+            SurrogateShape::FastSigmoid { slope } => {
+                let slope = E::of(slope);
+                self.step_with(dynamics, #[inline(always)] |u| {
+                    let root = one / (u.abs() * slope + one);
+                    root * root
+                });
+            }
+            SurrogateShape::Arctan { slope } => {
+                let slope = E::of(std::f64::consts::FRAC_PI_2 * slope);
+                self.step_with(dynamics, #[inline(always)] |u| {
+                    let x = u * slope;
+                    one / (x * x + one)
+                });
+            }
+            SurrogateShape::Sigmoid { slope } => {
+                let slope = E::of(0.5 * slope);
+                self.step_with(dynamics, #[inline(always)] |u| {
+                    let tanh = (u * slope).tanh();
+                    one - tanh * tanh
+                });
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn step_with(self, dynamics: &SpikingDynamics, shape: impl Fn(E) -> E) {
+        let n = self.v.len();
+        let (one, zero) = (E::one(), E::zero());
+        let [decay, threshold] = [dynamics.decay, dynamics.threshold].map(E::of);
+        let reciprocal = E::of(1.0 / dynamics.threshold);
+        let pseudo = &dynamics.pseudo_derivative;
+        let height =
+            E::of(if pseudo.divide_by_threshold { pseudo.height / dynamics.threshold } else { pseudo.height });
+        let (current, zeta) = (&self.current[..n], &self.input_factor[..n]);
+        let (v, z, d) = (&mut self.v[..n], &mut self.z[..n], &mut self.d[..n]);
+        for j in 0..n {
+            v[j] = decay * v[j] + zeta[j] * current[j] - threshold * z[j];
+        }
+        match (&self.a, self.adaptation) {
+            (Some(a), Some((_, beta))) => {
+                let (a, beta) = (&a[..n], &beta[..n]);
+                for j in 0..n {
+                    let u = (v[j] - (beta[j] * a[j] + threshold)) * reciprocal;
+                    z[j] = if u > zero { one } else { zero };
+                    d[j] = height * shape(u);
+                }
+            }
+            _ => {
+                for j in 0..n {
+                    let u = (v[j] - threshold) * reciprocal;
+                    z[j] = if u > zero { one } else { zero };
+                    d[j] = height * shape(u);
+                }
+            }
+        }
+        if let Some(counter) = self.counter {
+            let counter = &mut counter[..n];
+            let steps = E::of(dynamics.refractory_steps as f64);
+            for j in 0..n {
+                let silent = counter[j] > zero;
+                z[j] = if silent { zero } else { z[j] };
+                d[j] = if silent && pseudo.zero_in_refractoriness { zero } else { d[j] };
+                counter[j] = (counter[j] + steps * z[j] - one).max(zero).min(steps);
+            }
+        }
+        if let (Some(a), Some((rho, beta)), Some(c), Some(a_matrix)) =
+            (self.a, self.adaptation, self.c, self.a_matrix)
+        {
+            let (a, rho, beta) = (&mut a[..n], &rho[..n], &beta[..n]);
+            let (c, a_matrix) = (&mut c[..n], &mut a_matrix[..n]);
+            for j in 0..n {
+                c[j] = -(beta[j] * d[j]);
+                a_matrix[j] = rho[j] + c[j];
+                a[j] = rho[j] * a[j] + z[j];
+            }
+        }
+        for j in 0..n {
+            d[j] *= zeta[j];
+        }
+    }
+}

@@ -1,0 +1,503 @@
+//! The fused advance of eligibility traces by a chunk.
+//!
+//! It is the recursion that the [eligibility engine](crate::eligibility) describes, for one batch element at a
+//! time: first the coefficients w of all sums over the chunk, in neuron space, then the sums Σ_t w^t pre^t, for
+//! which the steps with w = 0 are left out. Those are most of them where a pseudo-derivative is 0 away from the
+//! threshold.
+
+use std::ops::Range;
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::TensorMetadata;
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::host::{Host, View, groups, rows_by_group};
+use super::ops::{CarriedTraces, List, TraceChunk, TraceRun};
+use super::real::{Real, add_combination, add_scaled, dispatch};
+
+/// Which coefficients and traces there are, and what is asked for.
+#[derive(Debug, Clone)]
+pub struct TracePlan {
+    /// κ.
+    pub kappa: f64,
+    /// α of the presynaptic filter, where one is folded.
+    pub pre_decay: Option<f64>,
+    /// d, the number of components of ε.
+    pub components: usize,
+    /// G.
+    pub currents: usize,
+    /// A\[row]\[column], row by row: index among the coefficients, `None` for 0.
+    pub a: Vec<Option<usize>>,
+    /// B\[component]\[current], row by row.
+    pub b: Vec<Option<usize>>,
+    /// C, by component.
+    pub c: Vec<Option<usize>>,
+    /// D, by current.
+    pub d: Vec<Option<usize>>,
+    /// Which ε can differ from 0, \[component]\[current], row by row.
+    pub reached: Vec<bool>,
+    /// Whether the traces at the chunk's end are asked for.
+    pub keep: bool,
+    /// Which sum of the unfiltered traces is asked for.
+    pub summed: Summed,
+}
+
+/// Sums of the unfiltered traces Σ_t e.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Summed {
+    /// None.
+    Off,
+    /// Over the batch.
+    OverBatch,
+    /// For each trial.
+    PerTrial,
+}
+
+/// Advances the traces of a population by a chunk.
+pub(super) fn advance<B: Host, E: Real>(inputs: TraceChunk<B>, plan: &TracePlan) -> TraceRun<B> {
+    let [steps, batch, post] = inputs.signal.shape().dims();
+    let parts: Vec<_> = inputs.pre.0.iter().map(B::view::<E>).collect();
+    let pre = parts.iter().map(View::width).sum();
+    let chunk = Chunk {
+        plan,
+        sizes: Sizes { steps, batch, post, pre },
+        coefficients: inputs.coefficients.0.iter().map(B::view::<E>).collect(),
+        pre: parts,
+        signal: B::view::<E>(&inputs.signal),
+        valid: inputs.valid.0.first().map(B::view::<E>),
+    };
+    let CarriedTraces { filtered_pre, vectors, filtered, sums } = inputs.traces;
+    let [mut filtered_pre, mut vectors, mut filtered, mut sums] =
+        [filtered_pre, vectors, filtered, sums].map(|list| list.0);
+    let shape = [batch, post, pre];
+    let zeros = || B::tensor(vec![E::zero(); batch * post * pre], &shape);
+    let reached = plan.reached.iter().filter(|&&reached| reached).count();
+    if plan.keep {
+        vectors.resize_with(reached, zeros);
+        filtered.resize_with(if plan.kappa == 0.0 { 0 } else { plan.currents }, zeros);
+    }
+    if plan.summed == Summed::PerTrial {
+        sums.resize_with(plan.currents, zeros);
+    }
+    if plan.pre_decay.is_some() {
+        filtered_pre.resize_with(1, || B::tensor(vec![E::zero(); batch * pre], &[batch, pre]));
+    }
+
+    let groups = groups(batch);
+    let matrix = plan.currents * post * pre;
+    let mut parts: Vec<Part<E>> = groups.iter().map(|group| Part::new(group.clone(), matrix, plan)).collect();
+    distribute::<B, E>(&mut vectors, [batch, post * pre], &groups, &mut parts, |part, rows| part.vectors.push(rows));
+    distribute::<B, E>(&mut filtered, [batch, post * pre], &groups, &mut parts, |part, rows| part.filtered.push(rows));
+    distribute::<B, E>(&mut sums, [batch, post * pre], &groups, &mut parts, |part, rows| part.sums.push(rows));
+    distribute::<B, E>(&mut filtered_pre, [batch, pre], &groups, &mut parts, |part, rows| part.filtered_pre = rows);
+    let totals: Vec<_> = parts.into_par_iter().map(|part| dispatch(Advance { chunk: &chunk, part })).collect();
+
+    let (mut gradients, mut over_batch) = (Vec::new(), Vec::new());
+    for (gradient, summed) in totals {
+        gradients.push(gradient);
+        over_batch.extend(summed);
+    }
+    let matrix = [pre, plan.currents * post];
+    let total = |parts: Vec<Vec<E>>| B::tensor(transposed_sum(parts, matrix), &matrix);
+    TraceRun {
+        gradient: total(gradients),
+        summed: List((plan.summed == Summed::OverBatch).then(|| total(over_batch)).into_iter().collect()),
+        traces: CarriedTraces {
+            filtered_pre: List(filtered_pre),
+            vectors: List(vectors),
+            filtered: List(filtered),
+            sums: List(sums),
+        },
+    }
+}
+
+/// Gives each part the rows of its batch elements.
+fn distribute<'a, B: Host, E: Real>(
+    tensors: &'a mut [FloatTensor<B>],
+    sizes: [usize; 2],
+    groups: &[Range<usize>],
+    parts: &mut [Part<'a, E>],
+    mut give: impl FnMut(&mut Part<'a, E>, Vec<&'a mut [E]>),
+) {
+    for values in tensors.iter_mut().map(B::values_mut::<E>) {
+        let rows = rows_by_group(values, sizes, groups);
+        parts.iter_mut().zip(rows).for_each(|(part, rows)| give(part, rows));
+    }
+}
+
+/// The sum of matrices [columns, rows], as a matrix [rows, columns].
+fn transposed_sum<E: Real>(parts: Vec<Vec<E>>, [rows, columns]: [usize; 2]) -> Vec<E> {
+    let mut sum = vec![E::zero(); rows * columns];
+    for part in parts {
+        for (column, values) in part.chunks_exact(rows).enumerate() {
+            for (row, &value) in values.iter().enumerate() {
+                sum[row * columns + column] += value;
+            }
+        }
+    }
+    sum
+}
+
+#[derive(Clone, Copy)]
+struct Sizes {
+    steps: usize,
+    batch: usize,
+    post: usize,
+    pre: usize,
+}
+
+struct Chunk<'a, E: Real> {
+    plan: &'a TracePlan,
+    sizes: Sizes,
+    coefficients: Vec<View<'a, E>>,
+    pre: Vec<View<'a, E>>,
+    signal: View<'a, E>,
+    valid: Option<View<'a, E>>,
+}
+
+impl<E: Real> Chunk<'_, E> {
+    /// A coefficient of all neurons at a step.
+    #[inline(always)]
+    fn coefficient(&self, index: usize, step: usize, element: usize) -> &[E] {
+        self.coefficients[index].row(0, step * self.sizes.batch + element)
+    }
+}
+
+/// A thread's part of the batch: rows by element.
+struct Part<'a, E> {
+    elements: Range<usize>,
+    filtered_pre: Vec<&'a mut [E]>,
+    vectors: Vec<Vec<&'a mut [E]>>,
+    filtered: Vec<Vec<&'a mut [E]>>,
+    sums: Vec<Vec<&'a mut [E]>>,
+    /// Σ over the part's elements, [currents · post, pre].
+    gradient: Vec<E>,
+    /// The same of the unfiltered traces.
+    over_batch: Option<Vec<E>>,
+}
+
+impl<E: Real> Part<'_, E> {
+    fn new(elements: Range<usize>, matrix: usize, plan: &TracePlan) -> Self {
+        let zeros = || vec![E::zero(); matrix];
+        Self {
+            elements,
+            filtered_pre: Vec::new(),
+            vectors: Vec::new(),
+            filtered: Vec::new(),
+            sums: Vec::new(),
+            gradient: zeros(),
+            over_batch: (plan.summed == Summed::OverBatch).then(zeros),
+        }
+    }
+}
+
+struct Advance<'a, E: Real> {
+    chunk: &'a Chunk<'a, E>,
+    part: Part<'a, E>,
+}
+
+/// What a recursion starts from, and what drives it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seed {
+    /// L: Σ_t L ē.
+    Signal,
+    /// 1 at every valid step, not filtered by κ: Σ_t e.
+    Unfiltered,
+    /// ē at the chunk's end.
+    Filtered,
+    /// A component of ε at the chunk's end.
+    Vector(usize),
+}
+
+/// The coefficients of what a seed asks for.
+struct Pass<E> {
+    /// w, [currents · steps, post].
+    weights: Vec<E>,
+    /// Those of ε at the chunk's start, [components, post].
+    lambda: Vec<E>,
+    /// Those of ē at the chunk's start, `[post]`.
+    m: Vec<E>,
+}
+
+impl<E: Real> Pass<E> {
+    fn new(plan: &TracePlan, Sizes { steps, post, .. }: Sizes) -> Self {
+        Self {
+            weights: vec![E::zero(); plan.currents * steps * post],
+            lambda: vec![E::zero(); plan.components * post],
+            m: vec![E::zero(); post],
+        }
+    }
+
+    /// Runs the recursion from the chunk's last step to its first.
+    #[inline(always)]
+    fn run(&mut self, seed: Seed, chunk: &Chunk<E>, element: usize, scratch: &mut Scratch<E>) {
+        let Chunk { plan, sizes: Sizes { steps, post, .. }, .. } = chunk;
+        let kappa = E::of(plan.kappa);
+        self.lambda.fill(E::zero());
+        self.m.fill(if seed == Seed::Filtered { E::one() } else { E::zero() });
+        if let Seed::Vector(component) = seed {
+            self.lambda[component * post..][..*post].fill(E::one());
+        }
+        let mu = &mut scratch.mu[..*post];
+        for step in (0..*steps).rev() {
+            // μ = m + the unfiltered seed, with m^t = L^t + κ m^{t+1}; κ m^{t+1} is in self.m.
+            match seed {
+                Seed::Signal => {
+                    let signal = chunk.signal.row(step, element);
+                    for ((mu, m), &signal) in mu.iter_mut().zip(&mut self.m).zip(signal) {
+                        *mu = signal + *m;
+                        *m = kappa * *mu;
+                    }
+                }
+                Seed::Filtered => {
+                    mu.copy_from_slice(&self.m);
+                    self.m.iter_mut().for_each(|m| *m *= kappa);
+                }
+                Seed::Unfiltered => {
+                    mu.fill(chunk.valid.as_ref().map_or(E::one(), |valid| valid.row(step, element)[0]));
+                }
+                Seed::Vector(_) => {}
+            }
+            let driven = !matches!(seed, Seed::Vector(_));
+            let coefficient = |index: Option<usize>| Some(chunk.coefficient(index?, step, element));
+            for current in 0..plan.currents {
+                let weights = &mut self.weights[(current * steps + step) * post..][..*post];
+                set_product(weights, coefficient(plan.d[current]).filter(|_| driven), mu);
+                for (component, lambda) in self.lambda.chunks_exact(*post).enumerate() {
+                    add_product(weights, coefficient(plan.b[component * plan.currents + current]), lambda);
+                }
+            }
+            let lambda = &mut scratch.lambda;
+            for (column, lambda) in lambda.chunks_exact_mut(*post).enumerate() {
+                set_product(lambda, coefficient(plan.c[column]).filter(|_| driven), mu);
+                for (row, before) in self.lambda.chunks_exact(*post).enumerate() {
+                    add_product(lambda, coefficient(plan.a[row * plan.components + column]), before);
+                }
+            }
+            std::mem::swap(&mut self.lambda, lambda);
+        }
+    }
+}
+
+/// `result = a · b`, or 0 without a.
+#[inline(always)]
+fn set_product<E: Real>(result: &mut [E], a: Option<&[E]>, b: &[E]) {
+    match a {
+        Some(a) => {
+            for ((result, &a), &b) in result.iter_mut().zip(a).zip(b) {
+                *result = a * b;
+            }
+        }
+        None => result.fill(E::zero()),
+    }
+}
+
+/// `result += a · b`.
+#[inline(always)]
+fn add_product<E: Real>(result: &mut [E], a: Option<&[E]>, b: &[E]) {
+    let Some(a) = a else { return };
+    for ((result, &a), &b) in result.iter_mut().zip(a).zip(b) {
+        *result += a * b;
+    }
+}
+
+/// Space that elements share one after the other.
+struct Scratch<E> {
+    /// `[post]`
+    mu: Vec<E>,
+    /// [components, post]
+    lambda: Vec<E>,
+    /// The presynaptic values, filtered, [steps, pre].
+    pre: Vec<E>,
+    /// For each neuron the steps at which it is driven, [post, steps].
+    driven: Vec<usize>,
+    /// How many they are.
+    counts: Vec<usize>,
+    /// w at those steps.
+    factors: Vec<E>,
+    /// A neuron's ε before the chunk, [components, pre].
+    before: Vec<E>,
+}
+
+impl<E: Real> Scratch<E> {
+    fn new(plan: &TracePlan, Sizes { steps, post, pre, .. }: Sizes) -> Self {
+        let zeros = |count| vec![E::zero(); count];
+        Self {
+            mu: zeros(post),
+            lambda: zeros(plan.components * post),
+            pre: zeros(steps * pre),
+            driven: vec![0; post * steps],
+            counts: vec![0; post],
+            factors: Vec::with_capacity(steps),
+            before: zeros(plan.components * pre),
+        }
+    }
+
+    /// Lines up the presynaptic values of an element and filters them.
+    #[inline(always)]
+    fn filter(&mut self, chunk: &Chunk<E>, element: usize, last: Option<&mut [E]>) {
+        let pre = chunk.sizes.pre;
+        for (step, row) in self.pre.chunks_exact_mut(pre).enumerate() {
+            let mut rest = &mut *row;
+            for part in &chunk.pre {
+                let (values, behind) = rest.split_at_mut(part.width());
+                values.copy_from_slice(part.row(step, element));
+                rest = behind;
+            }
+        }
+        let (Some(decay), Some(last)) = (chunk.plan.pre_decay.map(E::of), last) else { return };
+        for row in self.pre.chunks_exact_mut(pre) {
+            for (value, last) in row.iter_mut().zip(last.iter_mut()) {
+                *value += decay * *last;
+                *last = *value;
+            }
+        }
+    }
+
+    /// Lists for each neuron the steps at which a current reaches it.
+    #[inline(always)]
+    fn find_driven(&mut self, chunk: &Chunk<E>, element: usize, drives: &[usize]) {
+        let Sizes { steps, post, .. } = chunk.sizes;
+        self.counts.fill(0);
+        for step in 0..steps {
+            let driven = &mut self.mu[..post];
+            let (first, others) = drives.split_first().expect("a current reaches something");
+            driven.copy_from_slice(chunk.coefficient(*first, step, element));
+            for &other in others {
+                let coefficient = chunk.coefficient(other, step, element);
+                driven.iter_mut().zip(coefficient).for_each(|(driven, value)| *driven = driven.abs() + value.abs());
+            }
+            for ((neuron, count), &driven) in self.counts.iter_mut().enumerate().zip(&*driven) {
+                self.driven[neuron * steps + *count] = step;
+                *count += usize::from(driven != E::zero());
+            }
+        }
+    }
+}
+
+/// What goes into the sums of one neuron and current.
+struct OfNeuron<'a, E> {
+    sizes: Sizes,
+    current: usize,
+    neuron: usize,
+    /// The steps with w ≠ 0.
+    driven: &'a [usize],
+    /// The presynaptic values, filtered, [steps, pre].
+    values: &'a [E],
+    /// ε before the chunk, [components, pre].
+    before: &'a [E],
+}
+
+impl<E: Real> OfNeuron<'_, E> {
+    /// Adds Σ_t w^t pre^t and what ε before the chunk contributes.
+    #[inline(always)]
+    fn add<S: Simd>(&self, simd: S, sum: &mut [E], pass: &Pass<E>, factors: &mut Vec<E>) {
+        let Sizes { steps, post, pre, .. } = self.sizes;
+        for (component, before) in self.before.chunks_exact(pre).enumerate() {
+            let lambda = pass.lambda[component * post + self.neuron];
+            if lambda != E::zero() {
+                add_scaled(simd, sum, lambda, before);
+            }
+        }
+        let weights = &pass.weights[self.current * steps * post..][..steps * post];
+        factors.clear();
+        factors.extend(self.driven.iter().map(|&step| weights[step * post + self.neuron]));
+        add_combination(simd, sum, factors, self.driven, self.values, pre);
+    }
+}
+
+impl<E: Real> WithSimd for Advance<'_, E> {
+    type Output = (Vec<E>, Option<Vec<E>>);
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
+        let Self { chunk, mut part } = self;
+        let Chunk { plan, sizes, .. } = chunk;
+        let Sizes { steps, post, pre, .. } = *sizes;
+        let mut drives: Vec<usize> = plan.d.iter().chain(&plan.b).flatten().copied().collect();
+        drives.sort_unstable();
+        drives.dedup();
+        let mut scratch = Scratch::new(plan, *sizes);
+        let pass = || Pass::new(plan, *sizes);
+        let mut gradient = pass();
+        let mut unfiltered = (plan.summed != Summed::Off).then(pass);
+        let carries = plan.keep && plan.kappa != 0.0;
+        let mut filtered = carries.then(pass);
+        let mut vectors: Vec<_> = (0..if plan.keep { plan.components } else { 0 }).map(|_| pass()).collect();
+
+        for (index, element) in part.elements.clone().enumerate() {
+            let last = part.filtered_pre.get_mut(index).map(|last| &mut **last);
+            scratch.filter(chunk, element, last);
+            scratch.find_driven(chunk, element, &drives);
+            let signalled =
+                (0..steps).any(|step| chunk.signal.row(step, element).iter().any(|&signal| signal != E::zero()));
+            if signalled {
+                gradient.run(Seed::Signal, chunk, element, &mut scratch);
+            }
+            if let Some(unfiltered) = &mut unfiltered {
+                unfiltered.run(Seed::Unfiltered, chunk, element, &mut scratch);
+            }
+            if let Some(filtered) = &mut filtered {
+                filtered.run(Seed::Filtered, chunk, element, &mut scratch);
+            }
+            for (component, pass) in vectors.iter_mut().enumerate() {
+                pass.run(Seed::Vector(component), chunk, element, &mut scratch);
+            }
+
+            for current in 0..plan.currents {
+                // The places of the current's ε among those that are reached.
+                let mut places = vec![None; plan.components];
+                let mut place = 0;
+                for (entry, _) in plan.reached.iter().enumerate().filter(|(_, reached)| **reached) {
+                    if entry % plan.currents == current {
+                        places[entry / plan.currents] = Some(place);
+                    }
+                    place += 1;
+                }
+                for neuron in 0..post {
+                    let row = (current * post + neuron) * pre..(current * post + neuron + 1) * pre;
+                    let trace = neuron * pre..(neuron + 1) * pre;
+                    let Scratch { pre: values, driven, counts, factors, before, .. } = &mut scratch;
+                    let driven = &driven[neuron * steps..][..counts[neuron]];
+                    // ε before the chunk, since all of it goes into what comes after.
+                    for (component, before) in before.chunks_exact_mut(pre).enumerate() {
+                        match places[component].and_then(|place| part.vectors.get(place)) {
+                            Some(vector) => before.copy_from_slice(&vector[index][trace.clone()]),
+                            None => before.fill(E::zero()),
+                        }
+                    }
+                    let before = &*before;
+                    let of_neuron = OfNeuron { sizes: *sizes, current, neuron, driven, values, before };
+                    if signalled {
+                        let sum = &mut part.gradient[row.clone()];
+                        of_neuron.add(simd, sum, &gradient, factors);
+                        if let Some(filtered) = part.filtered.get(current) {
+                            add_scaled(simd, sum, gradient.m[neuron], &filtered[index][trace.clone()]);
+                        }
+                    }
+                    if let Some(unfiltered) = &unfiltered {
+                        let sum = match &mut part.over_batch {
+                            Some(sum) => &mut sum[row],
+                            None => &mut part.sums[current][index][trace.clone()],
+                        };
+                        of_neuron.add(simd, sum, unfiltered, factors);
+                    }
+                    if let Some(filtered) = &filtered {
+                        let sum = &mut part.filtered[current][index][trace.clone()];
+                        let m = filtered.m[neuron];
+                        sum.iter_mut().for_each(|value| *value *= m);
+                        of_neuron.add(simd, sum, filtered, factors);
+                    }
+                    for (pass, place) in vectors.iter().zip(&places) {
+                        let Some(place) = place else { continue };
+                        let sum = &mut part.vectors[*place][index][trace.clone()];
+                        sum.fill(E::zero());
+                        of_neuron.add(simd, sum, pass, factors);
+                    }
+                }
+            }
+        }
+        (part.gradient, part.over_batch)
+    }
+}
