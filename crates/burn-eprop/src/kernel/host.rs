@@ -65,6 +65,23 @@ pub(super) fn groups(batch: usize) -> Vec<Range<usize>> {
     (0..count).map(|group| start(group)..start(group + 1)).collect()
 }
 
+/// Does the work of all groups at once, the first of them on this thread, and returns their results in order.
+pub(super) fn in_parallel<P: Send, R: Send>(parts: Vec<P>, work: impl Fn(P) -> R + Sync) -> Vec<R> {
+    let mut results: Vec<Option<R>> = parts.iter().map(|_| None).collect();
+    let work = &work;
+    rayon::in_place_scope(|scope| {
+        let mut jobs = parts.into_iter().zip(&mut results);
+        let first = jobs.next();
+        for (part, result) in jobs {
+            scope.spawn(move |_| *result = Some(work(part)));
+        }
+        if let Some((part, result)) = first {
+            *result = Some(work(part));
+        }
+    });
+    results.into_iter().map(|result| result.expect("the scope waits for all")).collect()
+}
+
 /// Cuts a tensor [outer, batch, width] into rows, given to the groups that hold their batch element. A group's
 /// row [outer, element] is number outer · elements + element.
 pub(super) fn rows_by_group<'a, E>(

@@ -2,6 +2,7 @@
 
 use burn::tensor::Element;
 use num_traits::{Float, NumAssign};
+use pulp::bytemuck::cast_slice;
 use pulp::{Arch, Simd, WithSimd};
 
 /// A type in which kernels compute.
@@ -14,6 +15,9 @@ pub(super) trait Real: Element + Float + NumAssign + pulp::bytemuck::Pod + Send 
 
     /// As [`vectors`](Self::vectors), to be written to.
     fn vectors_mut<S: Simd>(values: &mut [Self]) -> (&mut [Self::Vector<S>], &mut [Self]);
+
+    /// The values of vectors.
+    fn values<S: Simd>(vectors: &[Self::Vector<S>]) -> &[Self];
 
     /// A vector of equal values.
     fn splat<S: Simd>(simd: S, value: Self) -> Self::Vector<S>;
@@ -46,6 +50,11 @@ impl Real for f32 {
     }
 
     #[inline(always)]
+    fn values<S: Simd>(vectors: &[S::f32s]) -> &[Self] {
+        cast_slice(vectors)
+    }
+
+    #[inline(always)]
     fn splat<S: Simd>(simd: S, value: Self) -> S::f32s {
         simd.splat_f32s(value)
     }
@@ -70,6 +79,11 @@ impl Real for f64 {
     }
 
     #[inline(always)]
+    fn values<S: Simd>(vectors: &[S::f64s]) -> &[Self] {
+        cast_slice(vectors)
+    }
+
+    #[inline(always)]
     fn splat<S: Simd>(simd: S, value: Self) -> S::f64s {
         simd.splat_f64s(value)
     }
@@ -85,21 +99,32 @@ pub(super) fn dispatch<K: WithSimd>(kernel: K) -> K::Output {
     Arch::new().dispatch(kernel)
 }
 
+/// Rows are padded to a multiple of this, so that vectors of any machine fit.
+const PADDING: usize = 16;
+
+/// The width of a padded row.
+pub(super) fn padded(width: usize) -> usize {
+    width.next_multiple_of(PADDING)
+}
+
 /// `sum += factor · row`.
 #[inline(always)]
-pub(super) fn add_scaled<E: Real, S: Simd>(simd: S, sum: &mut [E], factor: E, row: &[E]) {
-    let (sums, last_sums) = E::vectors_mut::<S>(sum);
-    let (rows, last_rows) = E::vectors::<S>(row);
-    let factors = E::splat(simd, factor);
-    for (sum, &row) in sums.iter_mut().zip(rows) {
-        *sum = E::multiply_add(simd, factors, row, *sum);
-    }
-    for (sum, &row) in last_sums.iter_mut().zip(last_rows) {
+pub(super) fn add_scaled<E: Real>(sum: &mut [E], factor: E, row: &[E]) {
+    for (sum, &row) in sum.iter_mut().zip(row) {
         *sum += factor * row;
     }
 }
 
-/// `sum += Σ_i factors[i] · rows[steps[i]]`, where row r starts at `r · stride`.
+/// `sum += factor · row` for padded rows.
+#[inline(always)]
+pub(super) fn add_scaled_padded<E: Real, S: Simd>(simd: S, sum: &mut [E], factor: E, row: &[E]) {
+    let factors = E::splat(simd, factor);
+    for (sum, &row) in E::vectors_mut::<S>(sum).0.iter_mut().zip(E::vectors::<S>(row).0) {
+        *sum = E::multiply_add(simd, factors, row, *sum);
+    }
+}
+
+/// `sum += Σ_i factors[i] · rows[steps[i]]`, where row r starts at `r · stride` and is padded.
 ///
 /// The sum stays in registers, eight vectors at a time.
 #[inline(always)]
@@ -107,53 +132,79 @@ pub(super) fn add_combination<E: Real, S: Simd>(
     simd: S,
     sum: &mut [E],
     factors: &[E],
-    steps: &[usize],
+    steps: &[u32],
     rows: &[E],
     stride: usize,
 ) {
-    const BLOCK: usize = 8;
-    let width = sum.len();
-    let row = |step: usize| &rows[step * stride..][..width];
     let (sums, last) = E::vectors_mut::<S>(sum);
+    let mut blocks = sums.chunks_exact_mut(8);
     let mut first = 0;
-    for block in sums.chunks_mut(BLOCK) {
-        if let Ok(block) = <&mut [E::Vector<S>; BLOCK]>::try_from(&mut *block) {
-            let mut registers = *block;
-            for (&factor, &step) in factors.iter().zip(steps) {
-                let factor = E::splat(simd, factor);
-                let row = &E::vectors::<S>(row(step)).0[first..][..BLOCK];
-                for (register, &value) in registers.iter_mut().zip(row) {
-                    *register = E::multiply_add(simd, factor, value, *register);
-                }
-            }
-            *block = registers;
-        } else {
-            for (offset, sum) in block.iter_mut().enumerate() {
-                let mut register = *sum;
-                for (&factor, &step) in factors.iter().zip(steps) {
-                    let value = E::vectors::<S>(row(step)).0[first + offset];
-                    register = E::multiply_add(simd, E::splat(simd, factor), value, register);
-                }
-                *sum = register;
-            }
-        }
-        first += BLOCK;
+    for block in &mut blocks {
+        add_block::<E, S, 8>(simd, block, factors, steps, rows, stride, first);
+        first += 8;
     }
-    let behind = width - last.len();
-    for (offset, sum) in last.iter_mut().enumerate() {
-        let products = factors.iter().zip(steps).map(|(&factor, &step)| factor * row(step)[behind + offset]);
-        *sum += products.fold(E::zero(), |sum, product| sum + product);
+    let rest = blocks.into_remainder();
+    let mut blocks = rest.chunks_exact_mut(4);
+    for block in &mut blocks {
+        add_block::<E, S, 4>(simd, block, factors, steps, rows, stride, first);
+        first += 4;
+    }
+    for vector in blocks.into_remainder().chunks_exact_mut(1) {
+        add_block::<E, S, 1>(simd, vector, factors, steps, rows, stride, first);
+        first += 1;
+    }
+    if !last.is_empty() {
+        let mut vector = [E::splat(simd, E::zero())];
+        add_block::<E, S, 1>(simd, &mut vector, factors, steps, rows, stride, first);
+        for (sum, &value) in last.iter_mut().zip(E::values::<S>(&vector)) {
+            *sum += value;
+        }
     }
 }
 
-/// Lists where a row differs from 0.
+/// [`add_combination`] for the vectors from number `first` on.
 #[inline(always)]
-pub(super) fn nonzero<E: Real>(row: &[E], list: &mut Vec<usize>) {
-    list.resize(row.len(), 0);
-    let mut count = 0;
-    for (index, &value) in row.iter().enumerate() {
-        list[count] = index;
-        count += usize::from(value != E::zero());
+fn add_block<E: Real, S: Simd, const COUNT: usize>(
+    simd: S,
+    block: &mut [E::Vector<S>],
+    factors: &[E],
+    steps: &[u32],
+    rows: &[E],
+    stride: usize,
+    first: usize,
+) {
+    let block: &mut [E::Vector<S>; COUNT] = block.try_into().expect("a whole block");
+    let mut sums = *block;
+    for (&factor, &step) in factors.iter().zip(steps) {
+        let row = E::vectors::<S>(&rows[step as usize * stride..][..stride]).0;
+        let row: &[E::Vector<S>; COUNT] = row[first..][..COUNT].try_into().expect("a padded row");
+        let factor = E::splat(simd, factor);
+        for (sum, &value) in sums.iter_mut().zip(row) {
+            *sum = E::multiply_add(simd, factor, value, *sum);
+        }
     }
-    list.truncate(count);
+    *block = sums;
+}
+
+/// Calls `see` with every index at which a row differs from 0.
+#[inline(always)]
+pub(super) fn for_nonzero<E: Real>(row: &[E], mut see: impl FnMut(usize)) {
+    const LANES: usize = 16;
+    let (blocks, last) = row.as_chunks::<LANES>();
+    for (block, first) in blocks.iter().zip((0..).step_by(LANES)) {
+        let mut bits = [0_u32; LANES];
+        for lane in 0..LANES {
+            bits[lane] = u32::from(block[lane] != E::zero()) << lane;
+        }
+        let mut mask = bits.iter().fold(0, |mask, bit| mask | bit);
+        while mask != 0 {
+            see(first + mask.trailing_zeros() as usize);
+            mask &= mask - 1;
+        }
+    }
+    for (index, &value) in last.iter().enumerate() {
+        if value != E::zero() {
+            see(row.len() - last.len() + index);
+        }
+    }
 }

@@ -2,11 +2,10 @@
 
 use burn::backend::TensorMetadata;
 use pulp::{Simd, WithSimd};
-use rayon::prelude::*;
 
-use super::host::{Host, View, groups, rows_by_group};
+use super::host::{Host, View, groups, in_parallel, rows_by_group};
 use super::ops::{List, SpikingChunk, SpikingRun};
-use super::real::{Real, add_scaled, dispatch, nonzero};
+use super::real::{Real, add_scaled, add_scaled_padded, dispatch, for_nonzero, padded};
 use crate::surrogate::{PseudoDerivative, SurrogateShape};
 
 /// Constants of a spiking population that its neurons share.
@@ -39,7 +38,8 @@ pub(super) fn simulate<B: Host, E: Real>(
         B::float_reshape(drive, [steps, batch, neurons].into())
     });
     let drive = drive.as_ref().map(B::view::<E>);
-    let (w_in, w_rec) = (B::view::<E>(&chunk.w_in), B::view::<E>(&chunk.w_rec));
+    let [w_in, w_rec] =
+        [&chunk.w_in, &chunk.w_rec].map(|weights| Matrix::new(&B::view::<E>(weights), weights.shape()[0]));
     let bias = chunk.bias.0.first().map(B::view::<E>);
     let input_factor = B::view::<E>(&chunk.input_factor);
     let adaptation: Vec<_> = chunk.adaptation.0.iter().map(B::view::<E>).collect();
@@ -78,7 +78,7 @@ pub(super) fn simulate<B: Host, E: Real>(
         let rows = rows_by_group(values, sizes, &groups);
         parts.iter_mut().zip(rows).for_each(|(part, rows)| part.linearization.push(rows));
     }
-    parts.into_par_iter().for_each(|part| dispatch(Simulation { population: &population, part, steps }));
+    in_parallel(parts, |part| dispatch(Simulation { population: &population, part, steps }));
 
     let rows = [steps * batch, neurons];
     let linearization = linearization.into_iter().map(|values| B::tensor(values, &rows)).collect();
@@ -89,6 +89,28 @@ pub(super) fn simulate<B: Host, E: Real>(
     }
 }
 
+/// A matrix with padded rows.
+struct Matrix<E> {
+    values: Vec<E>,
+    stride: usize,
+}
+
+impl<E: Real> Matrix<E> {
+    fn new(view: &View<E>, rows: usize) -> Self {
+        let stride = padded(view.width());
+        let mut values = vec![E::zero(); rows * stride];
+        for (row, values) in values.chunks_exact_mut(stride).enumerate() {
+            values[..view.width()].copy_from_slice(view.row(0, row));
+        }
+        Self { values, stride }
+    }
+
+    #[inline(always)]
+    fn row(&self, row: usize) -> &[E] {
+        &self.values[row * self.stride..][..self.stride]
+    }
+}
+
 fn count_nonzero<E: Real>(row: &[E]) -> usize {
     row.iter().map(|&value| usize::from(value != E::zero())).sum()
 }
@@ -96,8 +118,8 @@ fn count_nonzero<E: Real>(row: &[E]) -> usize {
 struct Population<'a, E: Real> {
     x: View<'a, E>,
     drive: Option<View<'a, E>>,
-    w_in: View<'a, E>,
-    w_rec: View<'a, E>,
+    w_in: Matrix<E>,
+    w_rec: Matrix<E>,
     bias: Option<&'a [E]>,
     input_factor: &'a [E],
     adaptation: Option<(&'a [E], &'a [E])>,
@@ -126,31 +148,27 @@ impl<E: Real> WithSimd for Simulation<'_, E> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { population, mut part, steps } = self;
         let neurons = population.input_factor.len();
-        let mut current = vec![E::zero(); neurons];
-        let mut active = Vec::new();
-        let mut inputs = Vec::new();
+        let mut current = vec![E::zero(); padded(neurons)];
         let count = part.elements.len();
         for index in 0..count {
             let element = part.elements.start + index;
-            nonzero(part.state[1][index], &mut active);
             for step in 0..steps {
                 match population.bias {
-                    Some(bias) => current.copy_from_slice(bias),
+                    Some(bias) => current[..neurons].copy_from_slice(bias),
                     None => current.fill(E::zero()),
                 }
                 if let Some(drive) = &population.drive {
-                    add_scaled(simd, &mut current, E::one(), drive.row(step, element));
+                    add_scaled(&mut current, E::one(), drive.row(step, element));
                 } else {
                     let x = population.x.row(step, element);
-                    nonzero(x, &mut inputs);
-                    for &input in &inputs {
-                        add_scaled(simd, &mut current, x[input], population.w_in.row(0, input));
-                    }
+                    for_nonzero(x, |input| {
+                        add_scaled_padded(simd, &mut current, x[input], population.w_in.row(input));
+                    });
                 }
-                for &neuron in &active {
-                    let z = part.state[1][index][neuron];
-                    add_scaled(simd, &mut current, z, population.w_rec.row(0, neuron));
-                }
+                let z = &part.state[1][index];
+                for_nonzero(z, |neuron| {
+                    add_scaled_padded(simd, &mut current, z[neuron], population.w_rec.row(neuron));
+                });
                 let row = step * count + index;
                 let mut state = part.state.iter_mut().map(|rows| &mut *rows[index]);
                 let mut linearization = part.linearization.iter_mut().map(|rows| &mut *rows[row]);
@@ -171,9 +189,7 @@ impl<E: Real> WithSimd for Simulation<'_, E> {
                     a_matrix: linearization.next(),
                 };
                 neuron.step(population.dynamics);
-                let z = &part.state[1][index];
-                part.z[row].copy_from_slice(z);
-                nonzero(z, &mut active);
+                part.z[row].copy_from_slice(part.state[1][index]);
             }
         }
     }

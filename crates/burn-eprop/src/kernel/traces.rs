@@ -10,11 +10,10 @@ use std::ops::Range;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::TensorMetadata;
 use pulp::{Simd, WithSimd};
-use rayon::prelude::*;
 
-use super::host::{Host, View, groups, rows_by_group};
+use super::host::{Host, View, groups, in_parallel, rows_by_group};
 use super::ops::{CarriedTraces, List, TraceChunk, TraceRun};
-use super::real::{Real, add_combination, add_scaled, dispatch};
+use super::real::{Real, add_combination, add_scaled, dispatch, for_nonzero, padded};
 
 /// Which coefficients and traces there are, and what is asked for.
 #[derive(Debug, Clone)]
@@ -91,7 +90,7 @@ pub(super) fn advance<B: Host, E: Real>(inputs: TraceChunk<B>, plan: &TracePlan)
     distribute::<B, E>(&mut filtered, [batch, post * pre], &groups, &mut parts, |part, rows| part.filtered.push(rows));
     distribute::<B, E>(&mut sums, [batch, post * pre], &groups, &mut parts, |part, rows| part.sums.push(rows));
     distribute::<B, E>(&mut filtered_pre, [batch, pre], &groups, &mut parts, |part, rows| part.filtered_pre = rows);
-    let totals: Vec<_> = parts.into_par_iter().map(|part| dispatch(Advance { chunk: &chunk, part })).collect();
+    let totals = in_parallel(parts, |part| dispatch(Advance { chunk: &chunk, part }));
 
     let (mut gradients, mut over_batch) = (Vec::new(), Vec::new());
     for (gradient, summed) in totals {
@@ -280,6 +279,12 @@ impl<E: Real> Pass<E> {
     }
 }
 
+/// `row *= factor`.
+#[inline(always)]
+fn scale<E: Real>(row: &mut [E], factor: E) {
+    row.iter_mut().for_each(|value| *value *= factor);
+}
+
 /// `result = a · b`, or 0 without a.
 #[inline(always)]
 fn set_product<E: Real>(result: &mut [E], a: Option<&[E]>, b: &[E]) {
@@ -308,10 +313,10 @@ struct Scratch<E> {
     mu: Vec<E>,
     /// [components, post]
     lambda: Vec<E>,
-    /// The presynaptic values, filtered, [steps, pre].
+    /// The presynaptic values, filtered, [steps, padded pre].
     pre: Vec<E>,
     /// For each neuron the steps at which it is driven, [post, steps].
-    driven: Vec<usize>,
+    driven: Vec<u32>,
     /// How many they are.
     counts: Vec<usize>,
     /// w at those steps.
@@ -326,7 +331,7 @@ impl<E: Real> Scratch<E> {
         Self {
             mu: zeros(post),
             lambda: zeros(plan.components * post),
-            pre: zeros(steps * pre),
+            pre: zeros(steps * padded(pre)),
             driven: vec![0; post * steps],
             counts: vec![0; post],
             factors: Vec::with_capacity(steps),
@@ -338,8 +343,8 @@ impl<E: Real> Scratch<E> {
     #[inline(always)]
     fn filter(&mut self, chunk: &Chunk<E>, element: usize, last: Option<&mut [E]>) {
         let pre = chunk.sizes.pre;
-        for (step, row) in self.pre.chunks_exact_mut(pre).enumerate() {
-            let mut rest = &mut *row;
+        for (step, row) in self.pre.chunks_exact_mut(padded(pre)).enumerate() {
+            let mut rest = &mut row[..pre];
             for part in &chunk.pre {
                 let (values, behind) = rest.split_at_mut(part.width());
                 values.copy_from_slice(part.row(step, element));
@@ -347,7 +352,7 @@ impl<E: Real> Scratch<E> {
             }
         }
         let (Some(decay), Some(last)) = (chunk.plan.pre_decay.map(E::of), last) else { return };
-        for row in self.pre.chunks_exact_mut(pre) {
+        for row in self.pre.chunks_exact_mut(padded(pre)) {
             for (value, last) in row.iter_mut().zip(last.iter_mut()) {
                 *value += decay * *last;
                 *last = *value;
@@ -360,18 +365,24 @@ impl<E: Real> Scratch<E> {
     fn find_driven(&mut self, chunk: &Chunk<E>, element: usize, drives: &[usize]) {
         let Sizes { steps, post, .. } = chunk.sizes;
         self.counts.fill(0);
+        let (first, others) = drives.split_first().expect("a current reaches something");
         for step in 0..steps {
-            let driven = &mut self.mu[..post];
-            let (first, others) = drives.split_first().expect("a current reaches something");
-            driven.copy_from_slice(chunk.coefficient(*first, step, element));
-            for &other in others {
-                let coefficient = chunk.coefficient(other, step, element);
-                driven.iter_mut().zip(coefficient).for_each(|(driven, value)| *driven = driven.abs() + value.abs());
+            let (driven, counts) = (&mut self.driven, &mut self.counts);
+            let list = |neuron: usize| {
+                driven[neuron * steps + counts[neuron]] = step as u32;
+                counts[neuron] += 1;
+            };
+            if others.is_empty() {
+                for_nonzero(chunk.coefficient(*first, step, element), list);
+                continue;
             }
-            for ((neuron, count), &driven) in self.counts.iter_mut().enumerate().zip(&*driven) {
-                self.driven[neuron * steps + *count] = step;
-                *count += usize::from(driven != E::zero());
+            let any = &mut self.mu[..post];
+            any.fill(E::zero());
+            for &drive in drives {
+                let coefficient = chunk.coefficient(drive, step, element);
+                any.iter_mut().zip(coefficient).for_each(|(any, value)| *any += value.abs());
             }
+            for_nonzero(any, list);
         }
     }
 }
@@ -382,28 +393,26 @@ struct OfNeuron<'a, E> {
     current: usize,
     neuron: usize,
     /// The steps with w ≠ 0.
-    driven: &'a [usize],
-    /// The presynaptic values, filtered, [steps, pre].
+    driven: &'a [u32],
+    /// The presynaptic values, filtered, [steps, padded pre].
     values: &'a [E],
-    /// ε before the chunk, [components, pre].
-    before: &'a [E],
 }
 
 impl<E: Real> OfNeuron<'_, E> {
-    /// Adds Σ_t w^t pre^t and what ε before the chunk contributes.
+    /// Adds Σ_t w^t pre^t and what ε before the chunk contributes, [components, pre].
     #[inline(always)]
-    fn add<S: Simd>(&self, simd: S, sum: &mut [E], pass: &Pass<E>, factors: &mut Vec<E>) {
+    fn add<S: Simd>(&self, simd: S, sum: &mut [E], pass: &Pass<E>, epsilon: &[E], factors: &mut Vec<E>) {
         let Sizes { steps, post, pre, .. } = self.sizes;
-        for (component, before) in self.before.chunks_exact(pre).enumerate() {
+        for (component, epsilon) in epsilon.chunks_exact(pre).enumerate() {
             let lambda = pass.lambda[component * post + self.neuron];
             if lambda != E::zero() {
-                add_scaled(simd, sum, lambda, before);
+                add_scaled(sum, lambda, epsilon);
             }
         }
         let weights = &pass.weights[self.current * steps * post..][..steps * post];
         factors.clear();
-        factors.extend(self.driven.iter().map(|&step| weights[step * post + self.neuron]));
-        add_combination(simd, sum, factors, self.driven, self.values, pre);
+        factors.extend(self.driven.iter().map(|&step| weights[step as usize * post + self.neuron]));
+        add_combination(simd, sum, factors, self.driven, self.values, padded(pre));
     }
 }
 
@@ -460,20 +469,28 @@ impl<E: Real> WithSimd for Advance<'_, E> {
                     let trace = neuron * pre..(neuron + 1) * pre;
                     let Scratch { pre: values, driven, counts, factors, before, .. } = &mut scratch;
                     let driven = &driven[neuron * steps..][..counts[neuron]];
-                    // ε before the chunk, since all of it goes into what comes after.
-                    for (component, before) in before.chunks_exact_mut(pre).enumerate() {
-                        match places[component].and_then(|place| part.vectors.get(place)) {
-                            Some(vector) => before.copy_from_slice(&vector[index][trace.clone()]),
-                            None => before.fill(E::zero()),
+                    let of_neuron = OfNeuron { sizes: *sizes, current, neuron, driven, values };
+                    // ε before the chunk goes into all sums. One component alone can then be advanced in place;
+                    // several mix, so that they must be remembered.
+                    let alone = plan.components == 1;
+                    if !alone {
+                        for (component, before) in before.chunks_exact_mut(pre).enumerate() {
+                            match places[component].and_then(|place| part.vectors.get(place)) {
+                                Some(vector) => before.copy_from_slice(&vector[index][trace.clone()]),
+                                None => before.fill(E::zero()),
+                            }
                         }
                     }
-                    let before = &*before;
-                    let of_neuron = OfNeuron { sizes: *sizes, current, neuron, driven, values, before };
+                    let vector = places.first().copied().flatten().and_then(|place| part.vectors.get(place));
+                    let epsilon = match vector {
+                        Some(vector) if alone => &vector[index][trace.clone()],
+                        _ => before,
+                    };
                     if signalled {
                         let sum = &mut part.gradient[row.clone()];
-                        of_neuron.add(simd, sum, &gradient, factors);
+                        of_neuron.add(simd, sum, &gradient, epsilon, factors);
                         if let Some(filtered) = part.filtered.get(current) {
-                            add_scaled(simd, sum, gradient.m[neuron], &filtered[index][trace.clone()]);
+                            add_scaled(sum, gradient.m[neuron], &filtered[index][trace.clone()]);
                         }
                     }
                     if let Some(unfiltered) = &unfiltered {
@@ -481,19 +498,22 @@ impl<E: Real> WithSimd for Advance<'_, E> {
                             Some(sum) => &mut sum[row],
                             None => &mut part.sums[current][index][trace.clone()],
                         };
-                        of_neuron.add(simd, sum, unfiltered, factors);
+                        of_neuron.add(simd, sum, unfiltered, epsilon, factors);
                     }
                     if let Some(filtered) = &filtered {
                         let sum = &mut part.filtered[current][index][trace.clone()];
-                        let m = filtered.m[neuron];
-                        sum.iter_mut().for_each(|value| *value *= m);
-                        of_neuron.add(simd, sum, filtered, factors);
+                        scale(sum, filtered.m[neuron]);
+                        of_neuron.add(simd, sum, filtered, epsilon, factors);
                     }
+                    let epsilon = if alone { &[] } else { &**before };
                     for (pass, place) in vectors.iter().zip(&places) {
                         let Some(place) = place else { continue };
                         let sum = &mut part.vectors[*place][index][trace.clone()];
-                        sum.fill(E::zero());
-                        of_neuron.add(simd, sum, pass, factors);
+                        match alone {
+                            true => scale(sum, pass.lambda[neuron]),
+                            false => sum.fill(E::zero()),
+                        }
+                        of_neuron.add(simd, sum, pass, epsilon, factors);
                     }
                 }
             }
