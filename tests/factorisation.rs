@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use burn_eprop::cell::CellState;
-use burn_eprop::eligibility::{Chunk, EligibilityTraces, SummedTraces, Synapses, stepwise_traces};
+use burn_eprop::eligibility::{Chunk, EligibilityTraces, Presynaptic, SummedTraces, Synapses, stepwise_traces};
 use burn_eprop::estimator::ChunkRecord;
 use burn_eprop::network::{GradientPaths, RecurrentLayer};
 use burn_eprop::{Cell, Objective};
@@ -138,8 +138,8 @@ fn by_engine(records: &[ChunkRecord], layer: usize, signal: &Tensor<3>) -> Tenso
         let layer = &record.layers[layer];
         let chunk = Chunk {
             linearization: &layer.linearization,
-            pre: vec![layer.pre.clone()],
-            signal: signal.clone().slice_dim(0, record.time.clone()),
+            pre: vec![Presynaptic::AtOnce(layer.pre.clone())],
+            signal: Some(signal.clone().slice_dim(0, record.time.clone())),
             valid: None,
         };
         traces.advance(chunk, true)

@@ -8,6 +8,7 @@ use rand::{Rng, SeedableRng};
 
 use crate::carried::{Archive, Carried};
 use crate::cell::{Cell, CellState, Linearization, SimulatedChunk, SynapticChunk, Transition};
+use crate::eligibility::Presynaptic;
 use crate::error::ConfigError;
 use crate::init::{Initializer, float_options, float_param};
 use crate::readout::{LeakyReadout, LeakyReadoutConfig};
@@ -115,9 +116,8 @@ pub(crate) struct LayerRun {
 pub(crate) struct LayerChunk {
     /// z, [steps, batch, neurons].
     pub(crate) outputs: Tensor<3>,
-    /// Presynaptic values side by side, each [steps, batch, part of pre]: inputs, the layer's own outputs one step
-    /// ago, and 1 for a bias.
-    pub(crate) pre: Vec<Tensor<3>>,
+    /// Presynaptic values, side by side: inputs, the layer's own outputs one step ago, and 1 for a bias.
+    pub(crate) pre: Vec<Presynaptic>,
     /// The derivatives of the steps, unless outputs alone were asked for.
     pub(crate) linearization: Option<Linearization>,
     /// The steps, where they were to be recorded.
@@ -312,14 +312,12 @@ impl<C: Cell> RecurrentLayer<C> {
     }
 
     /// Inputs, the layer's own outputs one step ago, and 1 for a bias.
-    fn presynaptic(&self, inputs: Tensor<3>, before: Tensor<2>, outputs: &Tensor<3>) -> Vec<Tensor<3>> {
+    fn presynaptic(&self, inputs: Tensor<3>, before: Tensor<2>, outputs: &Tensor<3>) -> Vec<Presynaptic> {
         let [steps, batch, _] = inputs.dims();
-        let mut own = vec![before.unsqueeze_dim(0)];
-        if steps > 1 {
-            own.push(outputs.clone().narrow(0, 0, steps - 1));
-        }
-        let ones = self.bias.is_some().then(|| Tensor::ones([steps, batch, 1], (&inputs.device(), inputs.dtype())));
-        [inputs, Tensor::cat(own, 0)].into_iter().chain(ones).collect()
+        let ones = || Tensor::ones([steps, batch, 1], (&inputs.device(), inputs.dtype()));
+        let ones = self.bias.is_some().then(ones).map(Presynaptic::AtOnce);
+        let own = Presynaptic::Delayed { values: outputs.clone(), before };
+        [Presynaptic::AtOnce(inputs), own].into_iter().chain(ones).collect()
     }
 }
 

@@ -13,6 +13,7 @@ use rand::Rng;
 use crate::carried::{Archive, Carried};
 use crate::error::ConfigError;
 use crate::init::{Initializer, float_param};
+use crate::kernel;
 use crate::steps::{low_pass, low_pass_backwards, low_pass_end, multiply_steps};
 
 /// Configuration of a [`LeakyReadout`].
@@ -116,6 +117,9 @@ impl LeakyReadout {
     pub(crate) fn forward_chunk(&self, neurons: Tensor<3>, last: Tensor<2>) -> (Tensor<3>, Tensor<2>) {
         let [steps, batch, size] = neurons.dims();
         let weight = self.weight.val().mul_scalar(self.factor());
+        if kernel::is_supported(&neurons) {
+            return kernel::read_out(neurons, weight, self.bias.as_ref().map(Param::val), last, self.decay);
+        }
         let outputs = weight.dims()[1];
         let mut drive = neurons.reshape([steps * batch, size]).matmul(weight);
         if let Some(bias) = &self.bias {
@@ -153,30 +157,36 @@ impl ReadoutTraces {
         Self { shape, neurons: None, ones: 0.0 }
     }
 
-    /// Advances by a chunk of errors [steps, batch, outputs] and neurons [steps, batch, neurons].
+    /// Advances by a chunk of neurons [steps, batch, neurons]; its gradient, for errors [steps, batch, outputs].
     pub(crate) fn advance(
         &mut self,
         readout: &LeakyReadout,
-        error: Tensor<3>,
+        error: Option<Tensor<3>>,
         neurons: Tensor<3>,
-    ) -> ReadoutGradient {
+    ) -> Option<ReadoutGradient> {
+        let gradient = error.map(|error| self.gradient(readout, error, neurons.clone()));
+        let decay = readout.decay;
+        if decay != 0.0 {
+            let steps = neurons.dims()[0];
+            self.neurons = Some(low_pass_end(neurons, decay, self.neurons.take()));
+            self.ones = (0..steps).fold(self.ones, |ones, _| decay * ones + 1.0);
+        }
+        gradient
+    }
+
+    fn gradient(&self, readout: &LeakyReadout, error: Tensor<3>, neurons: Tensor<3>) -> ReadoutGradient {
         let decay = readout.decay;
         let [steps, batch, outputs] = error.dims();
         let size = neurons.dims()[2];
         // Σ_t err^t Σ_{s ≤ t} κ^{t−s} z^s = Σ_s z^s m^s with m^s = err^s + κ m^{s+1}
         let m = low_pass_backwards(error, decay);
-        let rows = neurons.clone().reshape([steps * batch, size]);
+        let rows = neurons.reshape([steps * batch, size]);
         let mut weight = rows.transpose().matmul(m.clone().reshape([steps * batch, outputs]));
         let mut bias = m.clone().sum_dims_squeeze::<1, _>(&[0, 1]);
-        if decay != 0.0 {
+        if let Some(past) = self.neurons.clone().filter(|_| decay != 0.0) {
             let carried = m.narrow(0, 0, 1).squeeze_dim::<2>(0).mul_scalar(decay);
-            if let Some(past) = self.neurons.take() {
-                weight = weight + past.clone().transpose().matmul(carried.clone());
-                bias = bias + carried.sum_dim(0).squeeze_dim(0).mul_scalar(self.ones);
-                self.neurons = Some(past);
-            }
-            self.neurons = Some(low_pass_end(neurons, decay, self.neurons.take()));
-            self.ones = (0..steps).fold(self.ones, |ones, _| decay * ones + 1.0);
+            weight = weight + past.transpose().matmul(carried.clone());
+            bias = bias + carried.sum_dim(0).squeeze_dim(0).mul_scalar(self.ones);
         }
         ReadoutGradient { weight: weight.mul_scalar(readout.factor()), bias }
     }

@@ -79,12 +79,58 @@ pub enum SummedTraces {
 pub struct Chunk<'a> {
     /// The coefficients, K·batch rows.
     pub linearization: &'a Linearization,
-    /// Presynaptic values side by side, each [steps, batch, part of pre].
-    pub pre: Vec<Tensor<3>>,
-    /// L, the learning signal of each neuron (times the readout's factor), [steps, batch, post].
-    pub signal: Tensor<3>,
+    /// Presynaptic values, side by side.
+    pub pre: Vec<Presynaptic>,
+    /// L, the learning signal of each neuron (times the readout's factor), [steps, batch, post]; `None` where it is 0
+    /// throughout.
+    pub signal: Option<Tensor<3>>,
     /// Which steps count in [`SummedTraces`], [steps, batch, 1] of 0 and 1; `None` for all.
     pub valid: Option<Tensor<3>>,
+}
+
+/// A part of the presynaptic values of a chunk.
+#[derive(Debug, Clone)]
+pub enum Presynaptic {
+    /// These values, [steps, batch, part of pre].
+    AtOnce(Tensor<3>),
+    /// These values one step later.
+    Delayed {
+        /// The values, [steps, batch, part of pre]; the last step's reach the next chunk.
+        values: Tensor<3>,
+        /// Those of the step before the chunk, [batch, part of pre].
+        before: Tensor<2>,
+    },
+}
+
+impl Presynaptic {
+    /// The values at the steps that they reach, [steps, batch, part of pre].
+    pub fn values(&self) -> Tensor<3> {
+        match self {
+            Self::AtOnce(values) => values.clone(),
+            Self::Delayed { values, before } => {
+                let mut parts = vec![before.clone().unsqueeze_dim(0)];
+                let steps = values.dims()[0];
+                if steps > 1 {
+                    parts.push(values.clone().narrow(0, 0, steps - 1));
+                }
+                Tensor::cat(parts, 0)
+            }
+        }
+    }
+
+    /// Several parts side by side, [steps, batch, pre].
+    pub fn join(parts: &[Self]) -> Tensor<3> {
+        Tensor::cat(parts.iter().map(Self::values).collect(), 2)
+    }
+
+    fn as_tensor(&self) -> &Tensor<3> {
+        let (Self::AtOnce(values) | Self::Delayed { values, .. }) = self;
+        values
+    }
+
+    fn dims(&self) -> [usize; 3] {
+        self.as_tensor().dims()
+    }
 }
 
 impl Synapses {
@@ -132,23 +178,26 @@ impl EligibilityTraces {
     /// If `pre` and `signal` do not have the same steps and the traces' sizes, or the rows of the linearisation are
     /// not steps · batch.
     pub fn advance(&mut self, chunk: Chunk, keep: bool) -> Tensor<2> {
-        let [steps, batch, post] = chunk.signal.dims();
-        let Synapses { batch: of_batch, pre: of_pre, post: of_post, currents } = self.synapses;
-        let signal = [steps, of_batch, of_post];
-        assert_eq!(chunk.signal.dims(), signal, "signal {:?} for traces of {signal:?}", chunk.signal.dims());
-        let dims: Vec<_> = chunk.pre.iter().map(Tensor::dims).collect();
+        let Synapses { batch, pre: of_pre, post, currents } = self.synapses;
+        let steps = chunk.pre.first().map_or(0, |part| part.dims()[0]);
+        if let Some(signal) = &chunk.signal {
+            let (given, expected) = (signal.dims(), [steps, batch, post]);
+            assert_eq!(given, expected, "signal {given:?} for traces of {expected:?}");
+        }
+        let dims: Vec<_> = chunk.pre.iter().map(Presynaptic::dims).collect();
         let width: usize = dims.iter().map(|[.., width]| width).sum();
-        let fits = width == of_pre && dims.iter().all(|dims| dims[..2] == [steps, of_batch]);
-        assert!(fits, "presynaptic values {dims:?} for traces of {:?}", [steps, of_batch, of_pre]);
+        let fits = width == of_pre && dims.iter().all(|dims| dims[..2] == [steps, batch]);
+        assert!(fits, "presynaptic values {dims:?} for traces of {:?}", [steps, batch, of_pre]);
         let found = chunk.linearization.currents();
         assert_eq!(found, currents, "a linearization of {found} currents for traces of {currents}");
-        if kernel::is_supported(&chunk.signal) {
+        if chunk.pre.iter().all(|part| kernel::is_supported(part.as_tensor())) {
             return self.advance_by_kernel(chunk, keep);
         }
         let adjoint = Adjoint::new(chunk.linearization, self.kappa, [steps, batch, post]);
-        let pre = self.filter_pre(chunk.linearization, Tensor::cat(chunk.pre, 2), keep);
+        let pre = self.filter_pre(chunk.linearization, Presynaptic::join(&chunk.pre), keep);
 
-        let gradient = adjoint.run(Seed::Signal(chunk.signal));
+        let signal = chunk.signal.unwrap_or_else(|| Tensor::zeros([steps, batch, post], (&pre.device(), pre.dtype())));
+        let gradient = adjoint.run(Seed::Signal(signal));
         let total = self.sum_over_batch(&gradient, &pre);
         self.accumulate(&adjoint, &pre, chunk.valid);
         if keep {
@@ -177,7 +226,7 @@ impl EligibilityTraces {
             SummedTraces::PerTrial(sums) => std::mem::take(sums),
             SummedTraces::Off | SummedTraces::OverBatch(_) => Vec::new(),
         };
-        let plan = TracePlan {
+        let mut plan = TracePlan {
             kappa: self.kappa,
             pre_decay: linearization.pre_decay,
             components,
@@ -193,14 +242,27 @@ impl EligibilityTraces {
                 SummedTraces::PerTrial(_) => Summed::PerTrial,
             },
             reached: reached.clone(),
+            delayed: Vec::new(),
         };
         let vectors = std::mem::take(&mut self.vectors).into_iter().flatten().flatten();
         let filtered = std::mem::take(&mut self.filtered).into_iter().flatten();
+        let (mut pre, mut before) = (Vec::new(), Vec::new());
+        for part in chunk.pre {
+            plan.delayed.push(matches!(part, Presynaptic::Delayed { .. }));
+            match part {
+                Presynaptic::AtOnce(values) => pre.push(values),
+                Presynaptic::Delayed { values, before: last } => {
+                    pre.push(values);
+                    before.push(last);
+                }
+            }
+        }
         let run = kernel::advance_traces(
             TraceChunk {
                 coefficients: List::lower(coefficients),
-                pre: List::lower(chunk.pre),
-                signal: chunk.signal.into_dispatch(),
+                pre: List::lower(pre),
+                before: List::lower(before),
+                signal: List::lower(chunk.signal),
                 valid: List::lower(chunk.valid),
                 traces: CarriedTraces {
                     filtered_pre: List::lower(self.filtered_pre.take()),

@@ -11,7 +11,7 @@ use super::{Estimate, GradientEstimator, OnlineEstimator, check_batch, loss_divi
 use crate::batch::{Batch, BatchChunk};
 use crate::carried::{Archive, Carried};
 use crate::cell::{Cell, Linearization, Transition};
-use crate::eligibility::{Chunk, EligibilityTraces, SummedTraces, Synapses};
+use crate::eligibility::{Chunk, EligibilityTraces, Presynaptic, SummedTraces, Synapses};
 use crate::loss::{Objective, RateAveraging};
 use crate::network::{
     LayerChunk, Network, NetworkChunk, NetworkState, Purpose, RecurrentLayer, without_autapses,
@@ -171,28 +171,28 @@ impl Eprop {
     ) -> Option<ChunkRecord> {
         let NetworkChunk { layers, neurons, outputs } =
             network.advance(&mut state.network, chunk.inputs.clone(), purpose);
-        let loss = self.objective.loss;
-        let error = loss.error(outputs.clone(), chunk.targets.clone(), chunk.weight.clone());
-        let value = loss.value(outputs.clone(), chunk.targets.clone(), chunk.weight.clone());
+        let (error, value) = self.error(&chunk, &outputs);
         add(&mut sums.loss, value);
         let time = state.time..state.time + outputs.dims()[0];
         state.time = time.end;
-        let context = signal_context(network, &chunk, [&outputs, &error, &neurons], time.clone());
-        let mut signal = learning_signal(state.signal.as_mut(), &context);
-        if network.readout.factor() != 1.0 {
-            signal = signal.mul_scalar(network.readout.factor());
-        }
+        let signal = (!state.signal.follows_error() || error.is_some()).then(|| {
+            let error = error.clone().unwrap_or_else(|| outputs.zeros_like());
+            let context = signal_context(network, &chunk, [&outputs, &error, &neurons], time.clone());
+            let signal = learning_signal(state.signal.as_mut(), &context);
+            if network.readout.factor() == 1.0 { signal } else { signal.mul_scalar(network.readout.factor()) }
+        });
 
-        let gradient = state.readout.advance(&network.readout, error.clone(), neurons);
-        add(&mut sums.readout_weight, gradient.weight);
-        add(&mut sums.readout_bias, gradient.bias);
+        if let Some(gradient) = state.readout.advance(&network.readout, error.clone(), neurons) {
+            add(&mut sums.readout_weight, gradient.weight);
+            add(&mut sums.readout_bias, gradient.bias);
+        }
         let mut first = 0;
         let mut records = Vec::new();
         for (index, layer) in layers.into_iter().enumerate() {
             let LayerChunk { outputs, pre, linearization, transition } = layer;
             let linearization = linearization.expect("asked for");
             let size = outputs.dims()[2];
-            let signal = signal.clone().narrow(2, first, size);
+            let signal = signal.clone().map(|signal| signal.narrow(2, first, size));
             first += size;
             state.spikes.add_spikes(index, &outputs, chunk.valid.as_ref());
             let engine_chunk = Chunk {
@@ -203,14 +203,27 @@ impl Eprop {
             };
             add(&mut sums.layers[index], state.traces[index].advance(engine_chunk, keep));
             if let Some(transition) = transition.filter(|_| purpose == Purpose::Record) {
-                let pre = Tensor::cat(pre, 2);
+                let pre = Presynaptic::join(&pre);
+                let signal = signal.unwrap_or_else(|| outputs.zeros_like());
                 records.push(LayerRecord { outputs, pre, signal, transition, linearization });
             }
         }
         if self.outputs {
             sums.outputs.push(outputs.clone());
         }
+        let error = error.unwrap_or_else(|| outputs.zeros_like());
         (purpose == Purpose::Record).then_some(ChunkRecord { time, layers: records, outputs, error })
+    }
+
+    /// err [steps, batch, outputs] and the loss of a chunk; no error where no step of it counts.
+    fn error(&self, chunk: &BatchChunk, outputs: &Tensor<3>) -> (Option<Tensor<3>>, Tensor<1>) {
+        let BatchChunk { targets, weight, .. } = chunk;
+        if weight.clone().abs().max().into_scalar::<f64>() == 0.0 {
+            return (None, Tensor::zeros([1], (&weight.device(), weight.dtype())));
+        }
+        let loss = self.objective.loss;
+        let error = loss.error(outputs.clone(), targets.clone(), weight.clone());
+        (Some(error), loss.value(outputs.clone(), targets.clone(), weight.clone()))
     }
 
     /// The gradients of a piece, with the regulariser's.
@@ -227,11 +240,11 @@ impl Eprop {
             }
             register_layer(layer, gradient, &mut gradients);
         }
-        let readout_weight = sums.readout_weight.expect("a batch has at least one step");
+        let readout_weight = sums.readout_weight.unwrap_or_else(|| network.readout.weight.val().zeros_like());
         register_feedback(state.signal.as_ref(), network, &readout_weight, &mut gradients);
         gradients.register(network.readout.weight.id, readout_weight);
-        if let (Some(bias), Some(gradient)) = (&network.readout.bias, sums.readout_bias) {
-            gradients.register(bias.id, gradient);
+        if let Some(bias) = &network.readout.bias {
+            gradients.register(bias.id, sums.readout_bias.unwrap_or_else(|| bias.val().zeros_like()));
         }
         let rate_loss = self.objective.rate.map_or(0.0, |rate| state.spikes.loss(&rate).into_scalar::<f64>());
         Estimate {

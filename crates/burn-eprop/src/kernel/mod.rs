@@ -11,6 +11,7 @@
 
 mod host;
 mod ops;
+mod readout;
 mod real;
 mod scan;
 mod spiking;
@@ -55,5 +56,24 @@ pub(crate) fn advance_traces(chunk: TraceChunk<Dispatch>, plan: TracePlan) -> Tr
 /// in time if `reverse`. Returns all y and the last that was computed.
 pub(crate) fn low_pass(x: Tensor<3>, decay: f64, last: Option<Tensor<2>>, reverse: bool) -> (Tensor<3>, Tensor<2>) {
     let (y, last) = Dispatch::low_pass(x.into_dispatch(), List::lower(last), decay, reverse);
+    (Tensor::from_dispatch(y), Tensor::from_dispatch(last))
+}
+
+/// Whether all values are finite.
+pub(crate) fn is_finite<const D: usize>(x: Tensor<D>) -> bool {
+    Dispatch::is_finite(x.into_dispatch())
+}
+
+/// Outputs y [steps, batch, outputs] of a leaky readout, and the last y, for z [steps, batch, neurons], W_out with its
+/// factor, the bias, and y before the chunk.
+pub(crate) fn read_out(
+    neurons: Tensor<3>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    last: Tensor<2>,
+    decay: f64,
+) -> (Tensor<3>, Tensor<2>) {
+    let (neurons, weight) = (neurons.into_dispatch(), weight.into_dispatch());
+    let (y, last) = Dispatch::read_out(neurons, weight, List::lower(bias), last.into_dispatch(), decay);
     (Tensor::from_dispatch(y), Tensor::from_dispatch(last))
 }

@@ -58,8 +58,12 @@ pub struct TraceChunk<B: Backend> {
     /// Presynaptic values side by side, each [steps, batch, part of pre].
     #[extension_type]
     pub pre: List<B>,
-    /// L, [steps, batch, post].
-    pub signal: FloatTensor<B>,
+    /// Those of the delayed parts in the step before the chunk, each [batch, part of pre].
+    #[extension_type]
+    pub before: List<B>,
+    /// L, [steps, batch, post], where it is not 0 throughout.
+    #[extension_type]
+    pub signal: List<B>,
     /// Which steps count in sums of traces, [steps, batch, 1], where not all do.
     #[extension_type]
     pub valid: List<B>,
@@ -117,6 +121,19 @@ pub trait KernelBackend: Backend {
         #[extension_type] last: List<Self>,
         decay: f64,
         reverse: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Whether all values are finite.
+    fn is_finite(x: FloatTensor<Self>) -> bool;
+
+    /// Outputs of a leaky readout: y [steps, batch, outputs] and the last y, from z [steps, batch, neurons], W_out with
+    /// its factor, the bias and y before the chunk.
+    fn read_out(
+        neurons: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        #[extension_type] bias: List<Self>,
+        last: FloatTensor<Self>,
+        decay: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 }
 
@@ -186,7 +203,7 @@ macro_rules! implement {
             }
 
             fn advance_traces(chunk: TraceChunk<Self>, plan: TracePlan) -> TraceRun<Self> {
-                by_type!(chunk.signal.dtype(), E => traces::advance::<Self, E>(chunk, &plan))
+                by_type!(chunk.coefficients.0[0].dtype(), E => traces::advance::<Self, E>(chunk, &plan))
             }
 
             fn low_pass(
@@ -197,6 +214,20 @@ macro_rules! implement {
             ) -> (FloatTensor<Self>, FloatTensor<Self>) {
                 by_type!(x.dtype(), E => scan::low_pass::<Self, E>(&x, last.0.first(), decay, reverse))
             }
+
+            fn is_finite(x: FloatTensor<Self>) -> bool {
+                by_type!(x.dtype(), E => scan::is_finite::<Self, E>(&x))
+            }
+
+            fn read_out(
+                neurons: FloatTensor<Self>,
+                weight: FloatTensor<Self>,
+                bias: List<Self>,
+                last: FloatTensor<Self>,
+                decay: f64,
+            ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+                by_type!(neurons.dtype(), E => readout::read_out::<Self, E>(neurons, weight, bias.0.first(), last, decay))
+            }
         }
     };
 }
@@ -206,7 +237,7 @@ mod cpu {
     use burn::backend::TensorMetadata;
     use burn::tensor::DType;
 
-    use super::super::{scan, spiking, traces};
+    use super::super::{readout, scan, spiking, traces};
     use super::*;
 
     #[cfg(feature = "flex")]

@@ -2,7 +2,6 @@
 
 use burn::tensor::Element;
 use num_traits::{Float, NumAssign};
-use pulp::bytemuck::cast_slice;
 use pulp::{Arch, Simd, WithSimd};
 
 /// A type in which kernels compute.
@@ -15,9 +14,6 @@ pub(super) trait Real: Element + Float + NumAssign + pulp::bytemuck::Pod + Send 
 
     /// As [`vectors`](Self::vectors), to be written to.
     fn vectors_mut<S: Simd>(values: &mut [Self]) -> (&mut [Self::Vector<S>], &mut [Self]);
-
-    /// The values of vectors.
-    fn values<S: Simd>(vectors: &[Self::Vector<S>]) -> &[Self];
 
     /// A vector of equal values.
     fn splat<S: Simd>(simd: S, value: Self) -> Self::Vector<S>;
@@ -50,11 +46,6 @@ impl Real for f32 {
     }
 
     #[inline(always)]
-    fn values<S: Simd>(vectors: &[S::f32s]) -> &[Self] {
-        cast_slice(vectors)
-    }
-
-    #[inline(always)]
     fn splat<S: Simd>(simd: S, value: Self) -> S::f32s {
         simd.splat_f32s(value)
     }
@@ -76,11 +67,6 @@ impl Real for f64 {
     #[inline(always)]
     fn vectors_mut<S: Simd>(values: &mut [Self]) -> (&mut [S::f64s], &mut [Self]) {
         S::as_mut_simd_f64s(values)
-    }
-
-    #[inline(always)]
-    fn values<S: Simd>(vectors: &[S::f64s]) -> &[Self] {
-        cast_slice(vectors)
     }
 
     #[inline(always)]
@@ -124,66 +110,59 @@ pub(super) fn add_scaled_padded<E: Real, S: Simd>(simd: S, sum: &mut [E], factor
     }
 }
 
-/// `sum += Σ_i factors[i] · rows[steps[i]]`, where row r starts at `r · stride` and is padded.
+/// `sum += Σ_i factors[i] · rows[steps[i]]` for padded rows, of which row r starts at `r · sum.len()`.
 ///
-/// The sum stays in registers, eight vectors at a time.
+/// The sum stays in registers, up to eight vectors at a time.
 #[inline(always)]
-pub(super) fn add_combination<E: Real, S: Simd>(
-    simd: S,
-    sum: &mut [E],
-    factors: &[E],
-    steps: &[u32],
-    rows: &[E],
-    stride: usize,
-) {
-    let (sums, last) = E::vectors_mut::<S>(sum);
-    let mut blocks = sums.chunks_exact_mut(8);
-    let mut first = 0;
-    for block in &mut blocks {
-        add_block::<E, S, 8>(simd, block, factors, steps, rows, stride, first);
-        first += 8;
-    }
-    let rest = blocks.into_remainder();
-    let mut blocks = rest.chunks_exact_mut(4);
-    for block in &mut blocks {
-        add_block::<E, S, 4>(simd, block, factors, steps, rows, stride, first);
-        first += 4;
-    }
-    for vector in blocks.into_remainder().chunks_exact_mut(1) {
-        add_block::<E, S, 1>(simd, vector, factors, steps, rows, stride, first);
-        first += 1;
-    }
-    if !last.is_empty() {
-        let mut vector = [E::splat(simd, E::zero())];
-        add_block::<E, S, 1>(simd, &mut vector, factors, steps, rows, stride, first);
-        for (sum, &value) in last.iter_mut().zip(E::values::<S>(&vector)) {
-            *sum += value;
+pub(super) fn add_combination<E: Real, S: Simd>(simd: S, sum: &mut [E], factors: &[E], steps: &[u32], rows: &[E]) {
+    let stride = sum.len();
+    let sums = E::vectors_mut::<S>(sum).0;
+    let vectors = sums.len();
+    let mut combination = Combination { simd, factors, steps, rows, stride, first: 0 };
+    // Blocks of nearly the same size: a short one would wait for each sum in turn.
+    let blocks = vectors.div_ceil(8);
+    for block in 0..blocks {
+        let size = (block + 1) * vectors / blocks - combination.first;
+        let sums = &mut sums[combination.first..][..size];
+        match size {
+            1 => combination.add::<1>(sums),
+            2 => combination.add::<2>(sums),
+            3 => combination.add::<3>(sums),
+            4 => combination.add::<4>(sums),
+            5 => combination.add::<5>(sums),
+            6 => combination.add::<6>(sums),
+            7 => combination.add::<7>(sums),
+            _ => combination.add::<8>(sums),
         }
+        combination.first += size;
     }
 }
 
-/// [`add_combination`] for the vectors from number `first` on.
-#[inline(always)]
-fn add_block<E: Real, S: Simd, const COUNT: usize>(
+struct Combination<'a, E, S> {
     simd: S,
-    block: &mut [E::Vector<S>],
-    factors: &[E],
-    steps: &[u32],
-    rows: &[E],
+    factors: &'a [E],
+    steps: &'a [u32],
+    rows: &'a [E],
     stride: usize,
+    /// The first vector of a row.
     first: usize,
-) {
-    let block: &mut [E::Vector<S>; COUNT] = block.try_into().expect("a whole block");
-    let mut sums = *block;
-    for (&factor, &step) in factors.iter().zip(steps) {
-        let row = E::vectors::<S>(&rows[step as usize * stride..][..stride]).0;
-        let row: &[E::Vector<S>; COUNT] = row[first..][..COUNT].try_into().expect("a padded row");
-        let factor = E::splat(simd, factor);
-        for (sum, &value) in sums.iter_mut().zip(row) {
-            *sum = E::multiply_add(simd, factor, value, *sum);
+}
+
+impl<E: Real, S: Simd> Combination<'_, E, S> {
+    #[inline(always)]
+    fn add<const COUNT: usize>(&self, sums: &mut [E::Vector<S>]) {
+        let memory: &mut [E::Vector<S>; COUNT] = sums.try_into().expect("of this size");
+        let mut sums = *memory;
+        for (&factor, &step) in self.factors.iter().zip(self.steps) {
+            let row = E::vectors::<S>(&self.rows[step as usize * self.stride..][..self.stride]).0;
+            let row: &[E::Vector<S>; COUNT] = row[self.first..][..COUNT].try_into().expect("of this size");
+            let factor = E::splat(self.simd, factor);
+            for (sum, &value) in sums.iter_mut().zip(row) {
+                *sum = E::multiply_add(self.simd, factor, value, *sum);
+            }
         }
+        *memory = sums;
     }
-    *block = sums;
 }
 
 /// Calls `see` with every index at which a row differs from 0.

@@ -1,4 +1,4 @@
-//! A low-pass over time.
+//! Passes over all steps of a tensor.
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::TensorMetadata;
@@ -33,4 +33,21 @@ pub(super) fn low_pass<B: Host, E: Real>(
         }
     }
     (B::tensor(all, &[steps, batch, features]), B::tensor(y, &[batch, features]))
+}
+
+/// Whether all values are finite.
+pub(super) fn is_finite<B: Host, E: Real>(x: &FloatTensor<B>) -> bool {
+    let dims = x.shape().to_vec();
+    let view = B::view::<E>(x);
+    let (outer, inner) = match dims[..] {
+        [outer, inner, _] => (outer, inner),
+        [inner, _] => (1, inner),
+        _ => (1, 1),
+    };
+    let rows = (0..outer).flat_map(|outer| (0..inner).map(move |inner| (outer, inner)));
+    // 0 · x is 0 for a finite x alone.
+    rows.fold(E::zero(), |sum, (outer, inner)| {
+        let row = view.row(outer, inner).iter();
+        sum + row.fold(E::zero(), |sum, &value| sum + value * E::zero())
+    }) == E::zero()
 }

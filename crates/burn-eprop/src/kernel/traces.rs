@@ -36,6 +36,8 @@ pub struct TracePlan {
     pub d: Vec<Option<usize>>,
     /// Which ε can differ from 0, \[component]\[current], row by row.
     pub reached: Vec<bool>,
+    /// Which presynaptic parts arrive one step later.
+    pub delayed: Vec<bool>,
     /// Whether the traces at the chunk's end are asked for.
     pub keep: bool,
     /// Which sum of the unfiltered traces is asked for.
@@ -55,15 +57,21 @@ pub enum Summed {
 
 /// Advances the traces of a population by a chunk.
 pub(super) fn advance<B: Host, E: Real>(inputs: TraceChunk<B>, plan: &TracePlan) -> TraceRun<B> {
-    let [steps, batch, post] = inputs.signal.shape().dims();
-    let parts: Vec<_> = inputs.pre.0.iter().map(B::view::<E>).collect();
-    let pre = parts.iter().map(View::width).sum();
+    let [steps, batch] = inputs.pre.0[0].shape().dims::<3>()[..2] else { unreachable!("three dimensions") };
+    let post = inputs.coefficients.0[0].shape()[1];
+    let mut before = inputs.before.0.iter().map(B::view::<E>);
+    let parts = inputs.pre.0.iter().zip(&plan.delayed).map(|(values, &delayed)| Presynaptic {
+        values: B::view::<E>(values),
+        before: if delayed { before.next() } else { None },
+    });
+    let parts: Vec<_> = parts.collect();
+    let pre = parts.iter().map(|part| part.values.width()).sum();
     let chunk = Chunk {
         plan,
         sizes: Sizes { steps, batch, post, pre },
         coefficients: inputs.coefficients.0.iter().map(B::view::<E>).collect(),
         pre: parts,
-        signal: B::view::<E>(&inputs.signal),
+        signal: inputs.signal.0.first().map(B::view::<E>),
         valid: inputs.valid.0.first().map(B::view::<E>),
     };
     let CarriedTraces { filtered_pre, vectors, filtered, sums } = inputs.traces;
@@ -150,9 +158,26 @@ struct Chunk<'a, E: Real> {
     plan: &'a TracePlan,
     sizes: Sizes,
     coefficients: Vec<View<'a, E>>,
-    pre: Vec<View<'a, E>>,
-    signal: View<'a, E>,
+    pre: Vec<Presynaptic<'a, E>>,
+    signal: Option<View<'a, E>>,
     valid: Option<View<'a, E>>,
+}
+
+/// A part of the presynaptic values; with `before` they arrive one step later.
+struct Presynaptic<'a, E: Real> {
+    values: View<'a, E>,
+    before: Option<View<'a, E>>,
+}
+
+impl<E: Real> Presynaptic<'_, E> {
+    #[inline(always)]
+    fn row(&self, step: usize, element: usize) -> &[E] {
+        match &self.before {
+            None => self.values.row(step, element),
+            Some(before) if step == 0 => before.row(0, element),
+            Some(_) => self.values.row(step - 1, element),
+        }
+    }
 }
 
 impl<E: Real> Chunk<'_, E> {
@@ -243,7 +268,7 @@ impl<E: Real> Pass<E> {
             // μ = m + the unfiltered seed, with m^t = L^t + κ m^{t+1}; κ m^{t+1} is in self.m.
             match seed {
                 Seed::Signal => {
-                    let signal = chunk.signal.row(step, element);
+                    let signal = chunk.signal.as_ref().expect("driven by it").row(step, element);
                     for ((mu, m), &signal) in mu.iter_mut().zip(&mut self.m).zip(signal) {
                         *mu = signal + *m;
                         *m = kappa * *mu;
@@ -319,8 +344,7 @@ struct Scratch<E> {
     driven: Vec<u32>,
     /// How many they are.
     counts: Vec<usize>,
-    /// w at those steps.
-    factors: Vec<E>,
+    space: Space<E>,
     /// A neuron's ε before the chunk, [components, pre].
     before: Vec<E>,
 }
@@ -334,7 +358,7 @@ impl<E: Real> Scratch<E> {
             pre: zeros(steps * padded(pre)),
             driven: vec![0; post * steps],
             counts: vec![0; post],
-            factors: Vec::with_capacity(steps),
+            space: Space { factors: Vec::with_capacity(steps), padded_sum: zeros(padded(pre)) },
             before: zeros(plan.components * pre),
         }
     }
@@ -346,7 +370,7 @@ impl<E: Real> Scratch<E> {
         for (step, row) in self.pre.chunks_exact_mut(padded(pre)).enumerate() {
             let mut rest = &mut row[..pre];
             for part in &chunk.pre {
-                let (values, behind) = rest.split_at_mut(part.width());
+                let (values, behind) = rest.split_at_mut(part.values.width());
                 values.copy_from_slice(part.row(step, element));
                 rest = behind;
             }
@@ -387,6 +411,14 @@ impl<E: Real> Scratch<E> {
     }
 }
 
+/// Space for a sum.
+struct Space<E> {
+    /// w at the steps at which a neuron is driven.
+    factors: Vec<E>,
+    /// The sum, padded.
+    padded_sum: Vec<E>,
+}
+
 /// What goes into the sums of one neuron and current.
 struct OfNeuron<'a, E> {
     sizes: Sizes,
@@ -401,7 +433,8 @@ struct OfNeuron<'a, E> {
 impl<E: Real> OfNeuron<'_, E> {
     /// Adds Σ_t w^t pre^t and what ε before the chunk contributes, [components, pre].
     #[inline(always)]
-    fn add<S: Simd>(&self, simd: S, sum: &mut [E], pass: &Pass<E>, epsilon: &[E], factors: &mut Vec<E>) {
+    fn add<S: Simd>(&self, simd: S, sum: &mut [E], pass: &Pass<E>, epsilon: &[E], space: &mut Space<E>) {
+        let Space { factors, padded_sum } = space;
         let Sizes { steps, post, pre, .. } = self.sizes;
         for (component, epsilon) in epsilon.chunks_exact(pre).enumerate() {
             let lambda = pass.lambda[component * post + self.neuron];
@@ -412,7 +445,10 @@ impl<E: Real> OfNeuron<'_, E> {
         let weights = &pass.weights[self.current * steps * post..][..steps * post];
         factors.clear();
         factors.extend(self.driven.iter().map(|&step| weights[step as usize * post + self.neuron]));
-        add_combination(simd, sum, factors, self.driven, self.values, padded(pre));
+        let padded = &mut padded_sum[..padded(pre)];
+        padded[..pre].copy_from_slice(sum);
+        add_combination(simd, padded, factors, self.driven, self.values);
+        sum.copy_from_slice(&padded[..pre]);
     }
 }
 
@@ -439,8 +475,9 @@ impl<E: Real> WithSimd for Advance<'_, E> {
             let last = part.filtered_pre.get_mut(index).map(|last| &mut **last);
             scratch.filter(chunk, element, last);
             scratch.find_driven(chunk, element, &drives);
-            let signalled =
-                (0..steps).any(|step| chunk.signal.row(step, element).iter().any(|&signal| signal != E::zero()));
+            let signalled = chunk.signal.as_ref().is_some_and(|signal| {
+                (0..steps).any(|step| signal.row(step, element).iter().any(|&signal| signal != E::zero()))
+            });
             if signalled {
                 gradient.run(Seed::Signal, chunk, element, &mut scratch);
             }
@@ -467,7 +504,7 @@ impl<E: Real> WithSimd for Advance<'_, E> {
                 for neuron in 0..post {
                     let row = (current * post + neuron) * pre..(current * post + neuron + 1) * pre;
                     let trace = neuron * pre..(neuron + 1) * pre;
-                    let Scratch { pre: values, driven, counts, factors, before, .. } = &mut scratch;
+                    let Scratch { pre: values, driven, counts, space, before, .. } = &mut scratch;
                     let driven = &driven[neuron * steps..][..counts[neuron]];
                     let of_neuron = OfNeuron { sizes: *sizes, current, neuron, driven, values };
                     // ε before the chunk goes into all sums. One component alone can then be advanced in place;
@@ -488,7 +525,7 @@ impl<E: Real> WithSimd for Advance<'_, E> {
                     };
                     if signalled {
                         let sum = &mut part.gradient[row.clone()];
-                        of_neuron.add(simd, sum, &gradient, epsilon, factors);
+                        of_neuron.add(simd, sum, &gradient, epsilon, space);
                         if let Some(filtered) = part.filtered.get(current) {
                             add_scaled(sum, gradient.m[neuron], &filtered[index][trace.clone()]);
                         }
@@ -498,12 +535,12 @@ impl<E: Real> WithSimd for Advance<'_, E> {
                             Some(sum) => &mut sum[row],
                             None => &mut part.sums[current][index][trace.clone()],
                         };
-                        of_neuron.add(simd, sum, unfiltered, epsilon, factors);
+                        of_neuron.add(simd, sum, unfiltered, epsilon, space);
                     }
                     if let Some(filtered) = &filtered {
                         let sum = &mut part.filtered[current][index][trace.clone()];
                         scale(sum, filtered.m[neuron]);
-                        of_neuron.add(simd, sum, filtered, epsilon, factors);
+                        of_neuron.add(simd, sum, filtered, epsilon, space);
                     }
                     let epsilon = if alone { &[] } else { &**before };
                     for (pass, place) in vectors.iter().zip(&places) {
@@ -513,7 +550,7 @@ impl<E: Real> WithSimd for Advance<'_, E> {
                             true => scale(sum, pass.lambda[neuron]),
                             false => sum.fill(E::zero()),
                         }
-                        of_neuron.add(simd, sum, pass, epsilon, factors);
+                        of_neuron.add(simd, sum, pass, epsilon, space);
                     }
                 }
             }

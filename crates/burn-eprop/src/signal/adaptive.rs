@@ -42,6 +42,10 @@ impl LearningSignal for Adaptive {
         context.broadcast(context.feedback.clone())
     }
 
+    fn follows_error(&self) -> bool {
+        true
+    }
+
     fn feedback_gradient(&self, readout_gradient: &Tensor<2>) -> Option<Tensor<2>> {
         Some(readout_gradient.clone())
     }

@@ -14,4 +14,8 @@ impl LearningSignal for Global {
         let neurons = feedback.dims()[0] as f64;
         context.broadcast(feedback.mul_scalar(1.0 / neurons.sqrt()))
     }
+
+    fn follows_error(&self) -> bool {
+        true
+    }
 }

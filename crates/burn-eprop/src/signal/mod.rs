@@ -70,6 +70,11 @@ pub trait LearningSignal: Debug + Send + DynClone {
     /// Chunks come in the order of time.
     fn signal(&mut self, context: &SignalContext) -> Tensor<3>;
 
+    /// Whether L is 0 in a chunk whose error is 0, so that it need not be asked for there.
+    fn follows_error(&self) -> bool {
+        false
+    }
+
     /// Names what the signal remembers, so that it is saved and resumed with a stream; nothing by default.
     fn visit(&mut self, _archive: &mut Archive) {}
 

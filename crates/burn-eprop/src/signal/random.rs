@@ -13,4 +13,8 @@ impl LearningSignal for Random {
     fn signal(&mut self, context: &SignalContext) -> Tensor<3> {
         context.broadcast(context.feedback.clone())
     }
+
+    fn follows_error(&self) -> bool {
+        true
+    }
 }

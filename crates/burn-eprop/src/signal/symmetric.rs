@@ -12,4 +12,8 @@ impl LearningSignal for Symmetric {
     fn signal(&mut self, context: &SignalContext) -> Tensor<3> {
         context.broadcast(context.readout_weight.clone())
     }
+
+    fn follows_error(&self) -> bool {
+        true
+    }
 }

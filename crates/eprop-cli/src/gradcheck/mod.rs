@@ -10,7 +10,7 @@ use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{DType, Device, Tensor, TensorCreationOptions, TensorData};
 use burn_eprop::cell::{AlifConfig, InputNormalization, LifConfig, LstmConfig};
 use burn_eprop::constant::Constant;
-use burn_eprop::eligibility::{Chunk, EligibilityTraces, SummedTraces, Synapses};
+use burn_eprop::eligibility::{Chunk, EligibilityTraces, Presynaptic, SummedTraces, Synapses};
 use burn_eprop::estimator::{Bptt, ChunkRecord, Eprop, LayerRecord, mean_firing_rate};
 use burn_eprop::loss::{RateAveraging, RateRegularization};
 use burn_eprop::network::GradientPaths;
@@ -245,7 +245,7 @@ impl<C: Cell> Check<'_, C> {
 
             let synapses = Synapses { batch, pre: pre.dims()[2], post: neurons, currents: C::CURRENTS };
             let start = || EligibilityTraces::new(kappa, synapses, SummedTraces::Off);
-            let (pre, signal) = (vec![pre.clone()], signal.clone());
+            let (pre, signal) = (vec![Presynaptic::AtOnce(pre.clone())], Some(signal.clone()));
             traces.get_or_insert_with(start).advance(Chunk { linearization, pre, signal, valid: None }, true);
         };
         let mut eprop = Eprop::new(*objective, Symmetric).with_chunk(self.chunk);
