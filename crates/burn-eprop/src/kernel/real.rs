@@ -101,29 +101,26 @@ pub(super) fn add_scaled<E: Real>(sum: &mut [E], factor: E, row: &[E]) {
     }
 }
 
-/// `sum += factor · row` for padded rows.
-#[inline(always)]
-pub(super) fn add_scaled_padded<E: Real, S: Simd>(simd: S, sum: &mut [E], factor: E, row: &[E]) {
-    let factors = E::splat(simd, factor);
-    for (sum, &row) in E::vectors_mut::<S>(sum).0.iter_mut().zip(E::vectors::<S>(row).0) {
-        *sum = E::multiply_add(simd, factors, row, *sum);
-    }
-}
-
-/// `sum += Σ_i factors[i] · rows[steps[i]]` for padded rows, of which row r starts at `r · sum.len()`.
+/// `sums[s] += Σ_i factors[s][i] · rows[list[i]]` for padded rows, of which row r starts at `r · stride`.
 ///
-/// The sum stays in registers, up to eight vectors at a time.
+/// The sums stay in registers, and a row that is read goes into all of them.
 #[inline(always)]
-pub(super) fn add_combination<E: Real, S: Simd>(simd: S, sum: &mut [E], factors: &[E], steps: &[u32], rows: &[E]) {
-    let stride = sum.len();
-    let sums = E::vectors_mut::<S>(sum).0;
-    let vectors = sums.len();
-    let mut combination = Combination { simd, factors, steps, rows, stride, first: 0 };
+pub(super) fn add_combinations<E: Real, S: Simd, const SUMS: usize>(
+    simd: S,
+    mut sums: [&mut [E]; SUMS],
+    factors: [&[E]; SUMS],
+    list: &[u32],
+    rows: &[E],
+) {
+    let stride = sums[0].len();
+    let vectors = E::vectors::<S>(sums[0]).0.len();
     // Blocks of nearly the same size: a short one would wait for each sum in turn.
-    let blocks = vectors.div_ceil(8);
+    let blocks = vectors.div_ceil(8 / SUMS);
+    let mut first = 0;
     for block in 0..blocks {
-        let size = (block + 1) * vectors / blocks - combination.first;
-        let sums = &mut sums[combination.first..][..size];
+        let size = (block + 1) * vectors / blocks - first;
+        let combination = Combination { simd, factors, list, rows, stride, first };
+        let sums = sums.each_mut().map(|sum| &mut E::vectors_mut::<S>(sum).0[first..][..size]);
         match size {
             1 => combination.add::<1>(sums),
             2 => combination.add::<2>(sums),
@@ -134,34 +131,59 @@ pub(super) fn add_combination<E: Real, S: Simd>(simd: S, sum: &mut [E], factors:
             7 => combination.add::<7>(sums),
             _ => combination.add::<8>(sums),
         }
-        combination.first += size;
+        first += size;
     }
 }
 
-struct Combination<'a, E, S> {
+struct Combination<'a, E, S, const SUMS: usize> {
     simd: S,
-    factors: &'a [E],
-    steps: &'a [u32],
+    factors: [&'a [E]; SUMS],
+    list: &'a [u32],
     rows: &'a [E],
     stride: usize,
     /// The first vector of a row.
     first: usize,
 }
 
-impl<E: Real, S: Simd> Combination<'_, E, S> {
+impl<E: Real, S: Simd, const SUMS: usize> Combination<'_, E, S, SUMS> {
     #[inline(always)]
-    fn add<const COUNT: usize>(&self, sums: &mut [E::Vector<S>]) {
-        let memory: &mut [E::Vector<S>; COUNT] = sums.try_into().expect("of this size");
-        let mut sums = *memory;
-        for (&factor, &step) in self.factors.iter().zip(self.steps) {
-            let row = E::vectors::<S>(&self.rows[step as usize * self.stride..][..self.stride]).0;
+    fn add<const COUNT: usize>(&self, sums: [&mut [E::Vector<S>]; SUMS]) {
+        let memory = sums.map(|sums| <&mut [E::Vector<S>; COUNT]>::try_from(sums).expect("of this size"));
+        let mut sums = memory.each_ref().map(|sums| **sums);
+        let factors = self.factors.map(|factors| &factors[..self.list.len()]);
+        for (index, &row) in self.list.iter().enumerate() {
+            let row = E::vectors::<S>(&self.rows[row as usize * self.stride..][..self.stride]).0;
             let row: &[E::Vector<S>; COUNT] = row[self.first..][..COUNT].try_into().expect("of this size");
-            let factor = E::splat(self.simd, factor);
-            for (sum, &value) in sums.iter_mut().zip(row) {
-                *sum = E::multiply_add(self.simd, factor, value, *sum);
+            let factors = factors.map(|factors| E::splat(self.simd, factors[index]));
+            for (vector, &value) in row.iter().enumerate() {
+                for sum in 0..SUMS {
+                    sums[sum][vector] = E::multiply_add(self.simd, factors[sum], value, sums[sum][vector]);
+                }
             }
         }
-        *memory = sums;
+        for (memory, sums) in memory.into_iter().zip(sums) {
+            *memory = sums;
+        }
+    }
+}
+
+/// Where a row differs from 0, and its values there.
+#[derive(Debug, Default)]
+pub(super) struct Sparse<E> {
+    pub(super) list: Vec<u32>,
+    pub(super) values: Vec<E>,
+}
+
+impl<E: Real> Sparse<E> {
+    /// Becomes those of a row.
+    #[inline(always)]
+    pub(super) fn set(&mut self, row: &[E]) {
+        self.list.clear();
+        self.values.clear();
+        for_nonzero(row, |index| {
+            self.list.push(index as u32);
+            self.values.push(row[index]);
+        });
     }
 }
 

@@ -5,7 +5,7 @@ use pulp::{Simd, WithSimd};
 
 use super::host::{Host, View, groups, in_parallel, rows_by_group};
 use super::ops::{List, SpikingChunk, SpikingRun};
-use super::real::{Real, add_scaled, add_scaled_padded, dispatch, for_nonzero, padded};
+use super::real::{Real, Sparse, add_combinations, add_scaled, dispatch, padded};
 use crate::surrogate::{PseudoDerivative, SurrogateShape};
 
 /// Constants of a spiking population that its neurons share.
@@ -92,7 +92,6 @@ pub(super) fn simulate<B: Host, E: Real>(
 /// A matrix with padded rows.
 struct Matrix<E> {
     values: Vec<E>,
-    stride: usize,
 }
 
 impl<E: Real> Matrix<E> {
@@ -102,12 +101,13 @@ impl<E: Real> Matrix<E> {
         for (row, values) in values.chunks_exact_mut(stride).enumerate() {
             values[..view.width()].copy_from_slice(view.row(0, row));
         }
-        Self { values, stride }
+        Self { values }
     }
 
+    /// `sum += Σ_i values[i] · row[list[i]]`.
     #[inline(always)]
-    fn row(&self, row: usize) -> &[E] {
-        &self.values[row * self.stride..][..self.stride]
+    fn add<S: Simd>(&self, simd: S, sum: &mut [E], rows: &Sparse<E>) {
+        add_combinations(simd, [sum], [&rows.values], &rows.list, &self.values);
     }
 }
 
@@ -149,6 +149,7 @@ impl<E: Real> WithSimd for Simulation<'_, E> {
         let Self { population, mut part, steps } = self;
         let neurons = population.input_factor.len();
         let mut current = vec![E::zero(); padded(neurons)];
+        let (mut inputs, mut active) = (Sparse::default(), Sparse::default());
         let count = part.elements.len();
         for index in 0..count {
             let element = part.elements.start + index;
@@ -160,15 +161,11 @@ impl<E: Real> WithSimd for Simulation<'_, E> {
                 if let Some(drive) = &population.drive {
                     add_scaled(&mut current, E::one(), drive.row(step, element));
                 } else {
-                    let x = population.x.row(step, element);
-                    for_nonzero(x, |input| {
-                        add_scaled_padded(simd, &mut current, x[input], population.w_in.row(input));
-                    });
+                    inputs.set(population.x.row(step, element));
+                    population.w_in.add(simd, &mut current, &inputs);
                 }
-                let z = &part.state[1][index];
-                for_nonzero(z, |neuron| {
-                    add_scaled_padded(simd, &mut current, z[neuron], population.w_rec.row(neuron));
-                });
+                active.set(part.state[1][index]);
+                population.w_rec.add(simd, &mut current, &active);
                 let row = step * count + index;
                 let mut state = part.state.iter_mut().map(|rows| &mut *rows[index]);
                 let mut linearization = part.linearization.iter_mut().map(|rows| &mut *rows[row]);

@@ -13,7 +13,7 @@ use pulp::{Simd, WithSimd};
 
 use super::host::{Host, View, groups, in_parallel, rows_by_group};
 use super::ops::{CarriedTraces, List, TraceChunk, TraceRun};
-use super::real::{Real, add_combination, add_scaled, dispatch, for_nonzero, padded};
+use super::real::{Real, add_combinations, add_scaled, dispatch, for_nonzero, padded};
 
 /// Which coefficients and traces there are, and what is asked for.
 #[derive(Debug, Clone)]
@@ -342,8 +342,8 @@ struct Scratch<E> {
     pre: Vec<E>,
     /// For each neuron the steps at which it is driven, [post, steps].
     driven: Vec<u32>,
-    /// How many they are.
-    counts: Vec<usize>,
+    /// Where each neuron's list ends.
+    ends: Vec<usize>,
     space: Space<E>,
     /// A neuron's ε before the chunk, [components, pre].
     before: Vec<E>,
@@ -357,8 +357,11 @@ impl<E: Real> Scratch<E> {
             lambda: zeros(plan.components * post),
             pre: zeros(steps * padded(pre)),
             driven: vec![0; post * steps],
-            counts: vec![0; post],
-            space: Space { factors: Vec::with_capacity(steps), padded_sum: zeros(padded(pre)) },
+            ends: vec![0; post],
+            space: Space {
+                factors: [zeros(steps), zeros(steps)],
+                padded: [zeros(padded(pre)), zeros(padded(pre))],
+            },
             before: zeros(plan.components * pre),
         }
     }
@@ -388,13 +391,15 @@ impl<E: Real> Scratch<E> {
     #[inline(always)]
     fn find_driven(&mut self, chunk: &Chunk<E>, element: usize, drives: &[usize]) {
         let Sizes { steps, post, .. } = chunk.sizes;
-        self.counts.fill(0);
+        for (neuron, end) in self.ends.iter_mut().enumerate() {
+            *end = neuron * steps;
+        }
         let (first, others) = drives.split_first().expect("a current reaches something");
         for step in 0..steps {
-            let (driven, counts) = (&mut self.driven, &mut self.counts);
+            let (driven, ends) = (&mut self.driven, &mut self.ends[..post]);
             let list = |neuron: usize| {
-                driven[neuron * steps + counts[neuron]] = step as u32;
-                counts[neuron] += 1;
+                driven[ends[neuron]] = step as u32;
+                ends[neuron] += 1;
             };
             if others.is_empty() {
                 for_nonzero(chunk.coefficient(*first, step, element), list);
@@ -411,12 +416,15 @@ impl<E: Real> Scratch<E> {
     }
 }
 
-/// Space for a sum.
+/// Sums of a neuron, with the passes that have their coefficients.
+type Sums<'a, E> = Vec<(&'a mut [E], &'a Pass<E>)>;
+
+/// Space for two sums.
 struct Space<E> {
     /// w at the steps at which a neuron is driven.
-    factors: Vec<E>,
-    /// The sum, padded.
-    padded_sum: Vec<E>,
+    factors: [Vec<E>; 2],
+    /// The sums, padded.
+    padded: [Vec<E>; 2],
 }
 
 /// What goes into the sums of one neuron and current.
@@ -431,24 +439,50 @@ struct OfNeuron<'a, E> {
 }
 
 impl<E: Real> OfNeuron<'_, E> {
-    /// Adds Σ_t w^t pre^t and what ε before the chunk contributes, [components, pre].
+    /// Adds what ε before the chunk, [components, pre], contributes.
     #[inline(always)]
-    fn add<S: Simd>(&self, simd: S, sum: &mut [E], pass: &Pass<E>, epsilon: &[E], space: &mut Space<E>) {
-        let Space { factors, padded_sum } = space;
-        let Sizes { steps, post, pre, .. } = self.sizes;
+    fn add_before(&self, sum: &mut [E], pass: &Pass<E>, epsilon: &[E]) {
+        let Sizes { post, pre, .. } = self.sizes;
         for (component, epsilon) in epsilon.chunks_exact(pre).enumerate() {
             let lambda = pass.lambda[component * post + self.neuron];
             if lambda != E::zero() {
                 add_scaled(sum, lambda, epsilon);
             }
         }
+    }
+
+    /// Adds Σ_t w^t pre^t to all sums, two at a time.
+    #[inline(always)]
+    fn add_chunk<S: Simd>(&self, simd: S, sums: Sums<E>, space: &mut Space<E>) {
+        let pre = self.sizes.pre;
+        let Space { factors: [first, second], padded: [one, other] } = space;
+        let mut sums = sums.into_iter();
+        while let Some((sum, pass)) = sums.next() {
+            self.gather(pass, first);
+            one[..pre].copy_from_slice(sum);
+            match sums.next() {
+                None => add_combinations(simd, [one], [first], self.driven, self.values),
+                Some((sum, pass)) => {
+                    self.gather(pass, second);
+                    other[..pre].copy_from_slice(sum);
+                    let sums = [one.as_mut_slice(), other.as_mut_slice()];
+                    add_combinations(simd, sums, [first, second], self.driven, self.values);
+                    sum.copy_from_slice(&other[..pre]);
+                }
+            }
+            sum.copy_from_slice(&one[..pre]);
+        }
+    }
+
+    /// w of a pass at the steps at which the neuron is driven.
+    #[inline(always)]
+    fn gather(&self, pass: &Pass<E>, factors: &mut Vec<E>) {
+        let Sizes { steps, post, .. } = self.sizes;
         let weights = &pass.weights[self.current * steps * post..][..steps * post];
-        factors.clear();
-        factors.extend(self.driven.iter().map(|&step| weights[step as usize * post + self.neuron]));
-        let padded = &mut padded_sum[..padded(pre)];
-        padded[..pre].copy_from_slice(sum);
-        add_combination(simd, padded, factors, self.driven, self.values);
-        sum.copy_from_slice(&padded[..pre]);
+        factors.resize(steps, E::zero());
+        for (factor, &step) in factors.iter_mut().zip(self.driven) {
+            *factor = weights[step as usize * post + self.neuron];
+        }
     }
 }
 
@@ -504,8 +538,8 @@ impl<E: Real> WithSimd for Advance<'_, E> {
                 for neuron in 0..post {
                     let row = (current * post + neuron) * pre..(current * post + neuron + 1) * pre;
                     let trace = neuron * pre..(neuron + 1) * pre;
-                    let Scratch { pre: values, driven, counts, space, before, .. } = &mut scratch;
-                    let driven = &driven[neuron * steps..][..counts[neuron]];
+                    let Scratch { pre: values, driven, ends, space, before, .. } = &mut scratch;
+                    let driven = &driven[neuron * steps..ends[neuron]];
                     let of_neuron = OfNeuron { sizes: *sizes, current, neuron, driven, values };
                     // ε before the chunk goes into all sums. One component alone can then be advanced in place;
                     // several mix, so that they must be remembered.
@@ -523,35 +557,45 @@ impl<E: Real> WithSimd for Advance<'_, E> {
                         Some(vector) if alone => &vector[index][trace.clone()],
                         _ => before,
                     };
+                    let mut sums = Sums::new();
                     if signalled {
                         let sum = &mut part.gradient[row.clone()];
-                        of_neuron.add(simd, sum, &gradient, epsilon, space);
                         if let Some(filtered) = part.filtered.get(current) {
                             add_scaled(sum, gradient.m[neuron], &filtered[index][trace.clone()]);
                         }
+                        of_neuron.add_before(sum, &gradient, epsilon);
+                        sums.push((sum, &gradient));
                     }
                     if let Some(unfiltered) = &unfiltered {
                         let sum = match &mut part.over_batch {
                             Some(sum) => &mut sum[row],
                             None => &mut part.sums[current][index][trace.clone()],
                         };
-                        of_neuron.add(simd, sum, unfiltered, epsilon, space);
+                        of_neuron.add_before(sum, unfiltered, epsilon);
+                        sums.push((sum, unfiltered));
                     }
                     if let Some(filtered) = &filtered {
                         let sum = &mut part.filtered[current][index][trace.clone()];
                         scale(sum, filtered.m[neuron]);
-                        of_neuron.add(simd, sum, filtered, epsilon, space);
+                        of_neuron.add_before(sum, filtered, epsilon);
+                        sums.push((sum, filtered));
                     }
-                    let epsilon = if alone { &[] } else { &**before };
+                    let mut rest = part.vectors.as_mut_slice();
+                    let mut passed = 0;
                     for (pass, place) in vectors.iter().zip(&places) {
-                        let Some(place) = place else { continue };
-                        let sum = &mut part.vectors[*place][index][trace.clone()];
-                        match alone {
-                            true => scale(sum, pass.lambda[neuron]),
-                            false => sum.fill(E::zero()),
+                        let Some(place) = *place else { continue };
+                        let (vector, behind) = rest[place - passed..].split_first_mut().expect("reached");
+                        (rest, passed) = (behind, place + 1);
+                        let sum = &mut vector[index][trace.clone()];
+                        if alone {
+                            scale(sum, pass.lambda[neuron]);
+                        } else {
+                            sum.fill(E::zero());
+                            of_neuron.add_before(sum, pass, before);
                         }
-                        of_neuron.add(simd, sum, pass, epsilon, space);
+                        sums.push((sum, pass));
                     }
+                    of_neuron.add_chunk(simd, sums, space);
                 }
             }
         }
