@@ -3,7 +3,9 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use burn_eprop::cell::CellState;
-use burn_eprop::eligibility::{Chunk, EligibilityTraces, Presynaptic, SummedTraces, Synapses, stepwise_traces};
+use burn_eprop::eligibility::{
+    Chunk, EligibilityTraces, Presynaptic, SummedTraces, Synapses, stepwise_traces,
+};
 use burn_eprop::estimator::ChunkRecord;
 use burn_eprop::network::{GradientPaths, RecurrentLayer};
 use burn_eprop::{Cell, Objective};

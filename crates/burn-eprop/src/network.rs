@@ -297,17 +297,19 @@ impl<C: Cell> RecurrentLayer<C> {
             }),
         };
         let (outputs, after, linearization, transition) = match simulated {
-            Some(SimulatedChunk { outputs, state, linearization }) => (outputs, state, Some(linearization), None),
+            Some(SimulatedChunk { outputs, state, linearization }) => {
+                (outputs, state, Some(linearization), None)
+            }
             None => {
-                let options =
-                    RunOptions { paths: GradientPaths::LOCAL, record: purpose != Purpose::Outputs };
+                let options = RunOptions { paths: GradientPaths::LOCAL, record: purpose != Purpose::Outputs };
                 let run = self.run(state.clone(), &split_steps(inputs.clone()), options);
                 let linearization = run.transition.as_ref().map(|transition| self.cell.linearize(transition));
                 (Tensor::stack(run.outputs, 0), run.state, linearization, run.transition)
             }
         };
         *state = after;
-        let pre = if purpose == Purpose::Outputs { Vec::new() } else { self.presynaptic(inputs, before, &outputs) };
+        let pre =
+            if purpose == Purpose::Outputs { Vec::new() } else { self.presynaptic(inputs, before, &outputs) };
         LayerChunk { outputs, pre, linearization, transition }
     }
 
@@ -380,7 +382,8 @@ impl<C: Cell> Network<C> {
         let inputs = inputs.cast(self.readout.weight.dtype()).swap_dims(0, 1);
         let chunks = inputs.split(FORWARD_CHUNK, 0).into_iter();
         if ![on_graph, self.readout.weight.val().is_autodiff(), state.output.is_autodiff()].contains(&true) {
-            let outputs = chunks.map(|chunk| self.advance(&mut state, chunk, Purpose::Outputs).outputs).collect();
+            let outputs =
+                chunks.map(|chunk| self.advance(&mut state, chunk, Purpose::Outputs).outputs).collect();
             return (Tensor::cat(outputs, 0).swap_dims(0, 1), state);
         }
         let outputs = chunks
@@ -402,7 +405,12 @@ impl<C: Cell> Network<C> {
     }
 
     /// Runs all layers and the readout through a chunk of inputs [steps, batch, inputs] outside of autodiff.
-    pub(crate) fn advance(&self, state: &mut NetworkState, inputs: Tensor<3>, purpose: Purpose) -> NetworkChunk {
+    pub(crate) fn advance(
+        &self,
+        state: &mut NetworkState,
+        inputs: Tensor<3>,
+        purpose: Purpose,
+    ) -> NetworkChunk {
         let mut below = inputs;
         let mut layers = Vec::with_capacity(self.layers.len());
         for (layer, state) in self.layers.iter().zip(&mut state.layers) {

@@ -30,9 +30,7 @@ use burn::module::Module;
 use burn::tensor::{Tensor, TensorCreationOptions};
 
 use super::firing::Firing;
-use super::{
-    Cell, CellState, InputNormalization, Linearization, SimulatedChunk, SynapticChunk, Transition,
-};
+use super::{Cell, CellState, InputNormalization, Linearization, SimulatedChunk, SynapticChunk, Transition};
 use crate::constant::{Constant, NeuronConstant};
 use crate::error::ConfigError;
 use crate::surrogate::PseudoDerivative;

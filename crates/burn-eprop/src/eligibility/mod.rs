@@ -90,6 +90,7 @@ pub struct Chunk<'a> {
 
 /// A part of the presynaptic values of a chunk.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "there are two or three for each layer")]
 pub enum Presynaptic {
     /// These values, [steps, batch, part of pre].
     AtOnce(Tensor<3>),
@@ -196,7 +197,8 @@ impl EligibilityTraces {
         let adjoint = Adjoint::new(chunk.linearization, self.kappa, [steps, batch, post]);
         let pre = self.filter_pre(chunk.linearization, Presynaptic::join(&chunk.pre), keep);
 
-        let signal = chunk.signal.unwrap_or_else(|| Tensor::zeros([steps, batch, post], (&pre.device(), pre.dtype())));
+        let signal =
+            chunk.signal.unwrap_or_else(|| Tensor::zeros([steps, batch, post], (&pre.device(), pre.dtype())));
         let gradient = adjoint.run(Seed::Signal(signal));
         let total = self.sum_over_batch(&gradient, &pre);
         self.accumulate(&adjoint, &pre, chunk.valid);

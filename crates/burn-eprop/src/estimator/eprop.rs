@@ -12,6 +12,7 @@ use crate::batch::{Batch, BatchChunk};
 use crate::carried::{Archive, Carried};
 use crate::cell::{Cell, Linearization, Transition};
 use crate::eligibility::{Chunk, EligibilityTraces, Presynaptic, SummedTraces, Synapses};
+use crate::kernel;
 use crate::loss::{Objective, RateAveraging};
 use crate::network::{
     LayerChunk, Network, NetworkChunk, NetworkState, Purpose, RecurrentLayer, without_autapses,
@@ -127,21 +128,33 @@ impl Eprop {
         observer: &mut dyn FnMut(ChunkRecord),
     ) -> Estimate {
         let mut state = self.start(network, batch.size());
-        self.run(network, &mut state, batch, false, Some(observer))
+        check(network, &state, batch);
+        self.run(&network.valid(), &mut state, batch, false, Some(observer))
     }
 
-    /// Goes through a batch, chunk by chunk. Without `keep`, traces end with it.
-    fn run<C: Cell>(
+    /// Goes through a batch on rayon's threads where kernels do. Without `keep`, traces end with it.
+    fn run_in_pool<C: Cell>(
         &mut self,
+        network: &Network<C>,
+        state: &mut EpropState,
+        batch: &Batch,
+        keep: bool,
+    ) -> Estimate {
+        check(network, state, batch);
+        let (network, batch) = (network.valid(), batch.clone());
+        let on_cpu = kernel::is_supported(&network.readout.weight.val());
+        kernel::in_pool(on_cpu, move || self.run(&network, state, &batch, keep, None))
+    }
+
+    /// Goes through a batch, chunk by chunk, with a network outside of autodiff.
+    fn run<C: Cell>(
+        &self,
         network: &Network<C>,
         state: &mut EpropState,
         batch: &Batch,
         keep: bool,
         mut observer: Option<&mut dyn FnMut(ChunkRecord)>,
     ) -> Estimate {
-        check_batch(network, batch);
-        state.network.check(network, batch.size());
-        let network = &network.valid();
         let divisor = loss_divisor(&self.objective, batch);
         let dtype = network.readout.weight.dtype();
         let steps = batch.steps();
@@ -299,7 +312,7 @@ impl Carried for EpropState {
 impl<C: Cell> GradientEstimator<C> for Eprop {
     fn estimate(&mut self, network: &Network<C>, batch: &Batch) -> Estimate {
         let mut state = self.start(network, batch.size());
-        self.run(network, &mut state, batch, false, None)
+        self.run_in_pool(network, &mut state, batch, false)
     }
 
     fn after_update(&self, mut network: Network<C>) -> Network<C> {
@@ -350,8 +363,16 @@ impl<C: Cell> OnlineEstimator<C> for Eprop {
     }
 
     fn feed(&mut self, network: &Network<C>, state: &mut EpropState, piece: &Batch) -> Estimate {
-        self.run(network, state, piece, true, None)
+        self.run_in_pool(network, state, piece, true)
     }
+}
+
+/// # Panics
+///
+/// If batch, network and state do not fit each other.
+fn check<C: Cell>(network: &Network<C>, state: &EpropState, batch: &Batch) {
+    check_batch(network, batch);
+    state.network.check(network, batch.size());
 }
 
 impl Sums {

@@ -7,6 +7,7 @@ use super::rate::SpikeCounter;
 use super::{check_batch, loss_divisor};
 use crate::batch::{Batch, BatchChunk};
 use crate::cell::Cell;
+use crate::kernel;
 use crate::loss::Objective;
 use crate::network::{Network, NetworkChunk, NetworkState, Purpose};
 
@@ -31,19 +32,23 @@ pub struct Evaluation {
 /// If the batch does not fit the network, or the objective is not [valid](Objective::validate).
 pub fn evaluate<C: Cell>(network: &Network<C>, batch: &Batch, objective: &Objective) -> Evaluation {
     check_batch(network, batch);
-    let objective = &objective.checked();
-    let network = network.valid();
-    let mut spikes = SpikeCounter::new(&network, batch.size());
-    let mut loss = 0.0;
-    let mut outputs = Vec::new();
-    let chunks = chunks(&network, batch, objective, CHUNK);
-    let state = network.initial_state(batch.size());
-    run_forward(&network, state, batch, chunks, &mut spikes, |of_chunk, chunk| {
-        let (targets, weight) = (chunk.targets.clone(), chunk.weight.clone());
-        loss += objective.loss.value(of_chunk.clone(), targets, weight).into_scalar::<f64>();
-        outputs.push(of_chunk);
-    });
-    Evaluation { loss, outputs: Tensor::cat(outputs, 0).swap_dims(0, 1), firing_rates: spikes.firing_rates() }
+    let objective = objective.checked();
+    let (network, batch) = (network.valid(), batch.clone());
+    let on_cpu = kernel::is_supported(&network.readout.weight.val());
+    kernel::in_pool(on_cpu, move || {
+        let mut spikes = SpikeCounter::new(&network, batch.size());
+        let mut loss = 0.0;
+        let mut outputs = Vec::new();
+        let chunks = chunks(&network, &batch, &objective, CHUNK);
+        let state = network.initial_state(batch.size());
+        run_forward(&network, state, &batch, chunks, &mut spikes, |of_chunk, chunk| {
+            let (targets, weight) = (chunk.targets.clone(), chunk.weight.clone());
+            loss += objective.loss.value(of_chunk.clone(), targets, weight).into_scalar::<f64>();
+            outputs.push(of_chunk);
+        });
+        let outputs = Tensor::cat(outputs, 0).swap_dims(0, 1);
+        Evaluation { loss, outputs, firing_rates: spikes.firing_rates() }
+    })
 }
 
 /// A batch in chunks of `length` steps.

@@ -123,7 +123,8 @@ mod flex {
                 }
                 None => {
                     let contiguous = tensor.to_contiguous();
-                    let strides: Vec<_> = contiguous.layout().strides().iter().map(|&stride| stride as usize).collect();
+                    let strides: Vec<_> =
+                        contiguous.layout().strides().iter().map(|&stride| stride as usize).collect();
                     let values = contiguous.as_slice::<E>().expect("contiguous").to_vec();
                     View::new(Cow::Owned(values), 0, &strides[..strides.len() - 1], size)
                 }

@@ -39,6 +39,12 @@ pub fn is_supported<const D: usize>(tensor: &Tensor<D>) -> bool {
     }
 }
 
+/// Does work that runs through many kernels on one of rayon's threads, if `on_cpu`: each kernel then shares its work
+/// with the pool without waking this thread.
+pub(crate) fn in_pool<R: Send>(on_cpu: bool, work: impl FnOnce() -> R + Send) -> R {
+    if on_cpu { rayon::scope(|_| work()) } else { work() }
+}
+
 /// Simulates a chunk of a spiking population.
 pub(crate) fn simulate_spiking(
     chunk: SpikingChunk<Dispatch>,
@@ -54,7 +60,12 @@ pub(crate) fn advance_traces(chunk: TraceChunk<Dispatch>, plan: TracePlan) -> Tr
 
 /// `y^t = decay · y^{t−1} + x^t` over x [steps, batch, feature], from y [batch, feature] (0 where `None`); backwards
 /// in time if `reverse`. Returns all y and the last that was computed.
-pub(crate) fn low_pass(x: Tensor<3>, decay: f64, last: Option<Tensor<2>>, reverse: bool) -> (Tensor<3>, Tensor<2>) {
+pub(crate) fn low_pass(
+    x: Tensor<3>,
+    decay: f64,
+    last: Option<Tensor<2>>,
+    reverse: bool,
+) -> (Tensor<3>, Tensor<2>) {
     let (y, last) = Dispatch::low_pass(x.into_dispatch(), List::lower(last), decay, reverse);
     (Tensor::from_dispatch(y), Tensor::from_dispatch(last))
 }

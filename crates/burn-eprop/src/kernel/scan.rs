@@ -1,7 +1,7 @@
 //! Passes over all steps of a tensor.
 
-use burn::backend::tensor::FloatTensor;
 use burn::backend::TensorMetadata;
+use burn::backend::tensor::FloatTensor;
 
 use super::host::Host;
 use super::real::Real;

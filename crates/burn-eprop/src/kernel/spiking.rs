@@ -66,7 +66,12 @@ pub(super) fn simulate<B: Host, E: Real>(
     let sizes = [batch, neurons];
     let mut parts: Vec<_> = groups
         .iter()
-        .map(|group| Part { elements: group.clone(), state: Vec::new(), z: Vec::new(), linearization: Vec::new() })
+        .map(|group| Part {
+            elements: group.clone(),
+            state: Vec::new(),
+            z: Vec::new(),
+            linearization: Vec::new(),
+        })
         .collect();
     for values in state.iter_mut().map(B::values_mut::<E>) {
         let rows = rows_by_group(values, sizes, &groups);
@@ -213,28 +218,44 @@ impl<E: Real> Neurons<'_, E> {
         let pseudo = &dynamics.pseudo_derivative;
         match pseudo.shape {
             SurrogateShape::PiecewiseLinear => {
-                self.step_with(dynamics, #[inline(always)] |u| (one - u.abs()).max(zero));
+                self.step_with(
+                    dynamics,
+                    #[inline(always)]
+                    |u| (one - u.abs()).max(zero),
+                );
             }
             SurrogateShape::FastSigmoid { slope } => {
                 let slope = E::of(slope);
-                self.step_with(dynamics, #[inline(always)] |u| {
-                    let root = one / (u.abs() * slope + one);
-                    root * root
-                });
+                self.step_with(
+                    dynamics,
+                    #[inline(always)]
+                    |u| {
+                        let root = one / (u.abs() * slope + one);
+                        root * root
+                    },
+                );
             }
             SurrogateShape::Arctan { slope } => {
                 let slope = E::of(std::f64::consts::FRAC_PI_2 * slope);
-                self.step_with(dynamics, #[inline(always)] |u| {
-                    let x = u * slope;
-                    one / (x * x + one)
-                });
+                self.step_with(
+                    dynamics,
+                    #[inline(always)]
+                    |u| {
+                        let x = u * slope;
+                        one / (x * x + one)
+                    },
+                );
             }
             SurrogateShape::Sigmoid { slope } => {
                 let slope = E::of(0.5 * slope);
-                self.step_with(dynamics, #[inline(always)] |u| {
-                    let tanh = (u * slope).tanh();
-                    one - tanh * tanh
-                });
+                self.step_with(
+                    dynamics,
+                    #[inline(always)]
+                    |u| {
+                        let tanh = (u * slope).tanh();
+                        one - tanh * tanh
+                    },
+                );
             }
         }
     }
@@ -246,8 +267,11 @@ impl<E: Real> Neurons<'_, E> {
         let [decay, threshold] = [dynamics.decay, dynamics.threshold].map(E::of);
         let reciprocal = E::of(1.0 / dynamics.threshold);
         let pseudo = &dynamics.pseudo_derivative;
-        let height =
-            E::of(if pseudo.divide_by_threshold { pseudo.height / dynamics.threshold } else { pseudo.height });
+        let height = E::of(if pseudo.divide_by_threshold {
+            pseudo.height / dynamics.threshold
+        } else {
+            pseudo.height
+        });
         let (current, zeta) = (&self.current[..n], &self.input_factor[..n]);
         let (v, z, d) = (&mut self.v[..n], &mut self.z[..n], &mut self.d[..n]);
         for j in 0..n {

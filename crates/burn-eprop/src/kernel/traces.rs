@@ -7,8 +7,8 @@
 
 use std::ops::Range;
 
-use burn::backend::tensor::FloatTensor;
 use burn::backend::TensorMetadata;
+use burn::backend::tensor::FloatTensor;
 use pulp::{Simd, WithSimd};
 
 use super::host::{Host, View, groups, in_parallel, rows_by_group};
@@ -94,10 +94,18 @@ pub(super) fn advance<B: Host, E: Real>(inputs: TraceChunk<B>, plan: &TracePlan)
     let groups = groups(batch);
     let matrix = plan.currents * post * pre;
     let mut parts: Vec<Part<E>> = groups.iter().map(|group| Part::new(group.clone(), matrix, plan)).collect();
-    distribute::<B, E>(&mut vectors, [batch, post * pre], &groups, &mut parts, |part, rows| part.vectors.push(rows));
-    distribute::<B, E>(&mut filtered, [batch, post * pre], &groups, &mut parts, |part, rows| part.filtered.push(rows));
-    distribute::<B, E>(&mut sums, [batch, post * pre], &groups, &mut parts, |part, rows| part.sums.push(rows));
-    distribute::<B, E>(&mut filtered_pre, [batch, pre], &groups, &mut parts, |part, rows| part.filtered_pre = rows);
+    distribute::<B, E>(&mut vectors, [batch, post * pre], &groups, &mut parts, |part, rows| {
+        part.vectors.push(rows)
+    });
+    distribute::<B, E>(&mut filtered, [batch, post * pre], &groups, &mut parts, |part, rows| {
+        part.filtered.push(rows)
+    });
+    distribute::<B, E>(&mut sums, [batch, post * pre], &groups, &mut parts, |part, rows| {
+        part.sums.push(rows)
+    });
+    distribute::<B, E>(&mut filtered_pre, [batch, pre], &groups, &mut parts, |part, rows| {
+        part.filtered_pre = rows
+    });
     let totals = in_parallel(parts, |part| dispatch(Advance { chunk: &chunk, part }));
 
     let (mut gradients, mut over_batch) = (Vec::new(), Vec::new());
@@ -528,12 +536,11 @@ impl<E: Real> WithSimd for Advance<'_, E> {
             for current in 0..plan.currents {
                 // The places of the current's ε among those that are reached.
                 let mut places = vec![None; plan.components];
-                let mut place = 0;
-                for (entry, _) in plan.reached.iter().enumerate().filter(|(_, reached)| **reached) {
+                let reached = plan.reached.iter().enumerate().filter(|(_, reached)| **reached);
+                for (place, (entry, _)) in reached.enumerate() {
                     if entry % plan.currents == current {
                         places[entry / plan.currents] = Some(place);
                     }
-                    place += 1;
                 }
                 for neuron in 0..post {
                     let row = (current * post + neuron) * pre..(current * post + neuron + 1) * pre;
