@@ -16,8 +16,9 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{Cell, CellState, Linearization, Transition};
+use super::{Cell, CellState, Linearization, SimulatedChunk, SynapticChunk, Transition};
 use crate::error::ConfigError;
+use crate::kernel::{self, List, LstmChunk};
 use crate::loss::sigmoid;
 
 /// Configuration of an [`Lstm`] population.
@@ -123,6 +124,38 @@ impl Cell for Lstm {
             b: vec![vec![Some(j_i), Some(j_f), Some(j_g), None]],
             a: vec![vec![Some(f)]],
         }
+    }
+
+    fn simulate(&self, chunk: &SynapticChunk) -> Option<SimulatedChunk> {
+        if !kernel::is_supported(&chunk.inputs) {
+            return None;
+        }
+        let CellState { hidden, output, .. } = chunk.state.clone();
+        let run = kernel::simulate_lstm(LstmChunk {
+            inputs: chunk.inputs.clone().into_dispatch(),
+            w_in: chunk.w_in.clone().into_dispatch(),
+            bias: List::lower(chunk.bias.clone()),
+            w_rec: chunk.w_rec.clone().into_dispatch(),
+            c: hidden[0].clone().into_dispatch(),
+            output: output.into_dispatch(),
+        });
+        let mut coefficients = run.linearization.lift::<2>().into_iter();
+        let mut next = || coefficients.next();
+        Some(SimulatedChunk {
+            outputs: Tensor::from_dispatch(run.outputs),
+            state: CellState {
+                hidden: vec![Tensor::from_dispatch(run.c)],
+                carried: vec![],
+                output: Tensor::from_dispatch(run.output),
+            },
+            linearization: Linearization {
+                pre_decay: None,
+                a: vec![vec![next()]],
+                b: vec![vec![next(), next(), next(), None]],
+                c: vec![next()],
+                d: vec![next(), next(), next(), next()],
+            },
+        })
     }
 
     fn monitors(&self, transition: &Transition) -> Vec<(&'static str, Tensor<2>)> {

@@ -245,6 +245,8 @@ impl EligibilityTraces {
             },
             reached: reached.clone(),
             delayed: Vec::new(),
+            // Gates are hardly ever closed; pseudo-derivatives are 0 away from the threshold.
+            dense: currents > 1,
         };
         let vectors = std::mem::take(&mut self.vectors).into_iter().flatten().flatten();
         let filtered = std::mem::take(&mut self.filtered).into_iter().flatten();

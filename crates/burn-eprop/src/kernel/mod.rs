@@ -10,6 +10,7 @@
 #![allow(deprecated, reason = "burn-ndarray is deprecated upstream, and served here as long as it lasts")]
 
 mod host;
+mod lstm;
 mod ops;
 mod readout;
 mod real;
@@ -17,7 +18,9 @@ mod scan;
 mod spiking;
 mod traces;
 
-pub use ops::{CarriedTraces, KernelBackend, List, SpikingChunk, SpikingRun, TraceChunk, TraceRun};
+pub use ops::{
+    CarriedTraces, KernelBackend, List, LstmChunk, LstmRun, SpikingChunk, SpikingRun, TraceChunk, TraceRun,
+};
 pub use spiking::SpikingDynamics;
 pub use traces::{Summed, TracePlan};
 
@@ -51,6 +54,11 @@ pub(crate) fn simulate_spiking(
     dynamics: SpikingDynamics,
 ) -> SpikingRun<Dispatch> {
     Dispatch::simulate_spiking(chunk, dynamics)
+}
+
+/// Simulates a chunk of an LSTM population.
+pub(crate) fn simulate_lstm(chunk: LstmChunk<Dispatch>) -> LstmRun<Dispatch> {
+    Dispatch::simulate_lstm(chunk)
 }
 
 /// Advances traces by a chunk.

@@ -49,6 +49,38 @@ pub struct SpikingRun<B: Backend> {
     pub linearization: List<B>,
 }
 
+/// A chunk of an LSTM population, before it is simulated. The gates are i, f, g, o.
+#[derive(Debug, ExtensionType)]
+pub struct LstmChunk<B: Backend> {
+    /// x, [steps, batch, inputs].
+    pub inputs: FloatTensor<B>,
+    /// W_in, [inputs, 4 · units].
+    pub w_in: FloatTensor<B>,
+    /// b, [4 · units], where there is one.
+    #[extension_type]
+    pub bias: List<B>,
+    /// W_rec, [units, 4 · units].
+    pub w_rec: FloatTensor<B>,
+    /// c, [batch, units].
+    pub c: FloatTensor<B>,
+    /// z, [batch, units].
+    pub output: FloatTensor<B>,
+}
+
+/// A chunk of an LSTM population, simulated.
+#[derive(Debug, ExtensionType)]
+pub struct LstmRun<B: Backend> {
+    /// z, [steps, batch, units].
+    pub outputs: FloatTensor<B>,
+    /// c after the last step.
+    pub c: FloatTensor<B>,
+    /// z after the last step.
+    pub output: FloatTensor<B>,
+    /// A; B of i, f and g; C; D of i, f, g and o; each [steps · batch, units].
+    #[extension_type]
+    pub linearization: List<B>,
+}
+
 /// A chunk of a population, through which traces are advanced.
 #[derive(Debug, ExtensionType)]
 pub struct TraceChunk<B: Backend> {
@@ -89,6 +121,14 @@ pub struct CarriedTraces<B: Backend> {
     pub sums: List<B>,
 }
 
+impl<B: Backend> CarriedTraces<B> {
+    /// Before the first chunk.
+    pub fn none() -> Self {
+        let [filtered_pre, vectors, filtered, sums] = std::array::from_fn(|_| List(Vec::new()));
+        Self { filtered_pre, vectors, filtered, sums }
+    }
+}
+
 /// What came of an advance.
 #[derive(Debug, ExtensionType)]
 pub struct TraceRun<B: Backend> {
@@ -110,6 +150,9 @@ pub trait KernelBackend: Backend {
         #[extension_type] chunk: SpikingChunk<Self>,
         dynamics: SpikingDynamics,
     ) -> SpikingRun<Self>;
+
+    /// Simulates a chunk of an LSTM population.
+    fn simulate_lstm(#[extension_type] chunk: LstmChunk<Self>) -> LstmRun<Self>;
 
     /// Advances traces by a chunk.
     fn advance_traces(#[extension_type] chunk: TraceChunk<Self>, plan: TracePlan) -> TraceRun<Self>;
@@ -202,6 +245,10 @@ macro_rules! implement {
                 by_type!(chunk.inputs.dtype(), E => spiking::simulate::<Self, E>(chunk, &dynamics))
             }
 
+            fn simulate_lstm(chunk: LstmChunk<Self>) -> LstmRun<Self> {
+                by_type!(chunk.inputs.dtype(), E => lstm::simulate::<Self, E>(chunk))
+            }
+
             fn advance_traces(chunk: TraceChunk<Self>, plan: TracePlan) -> TraceRun<Self> {
                 by_type!(chunk.coefficients.0[0].dtype(), E => traces::advance::<Self, E>(chunk, &plan))
             }
@@ -237,7 +284,7 @@ mod cpu {
     use burn::backend::TensorMetadata;
     use burn::tensor::DType;
 
-    use super::super::{readout, scan, spiking, traces};
+    use super::super::{lstm, readout, scan, spiking, traces};
     use super::*;
 
     #[cfg(feature = "flex")]

@@ -4,6 +4,8 @@ use burn::tensor::Element;
 use num_traits::{Float, NumAssign};
 use pulp::{Arch, Simd, WithSimd};
 
+use super::host::View;
+
 /// A type in which kernels compute.
 pub(super) trait Real: Element + Float + NumAssign + pulp::bytemuck::Pod + Send + Sync {
     /// As many values as the machine works on at once.
@@ -25,6 +27,9 @@ pub(super) trait Real: Element + Float + NumAssign + pulp::bytemuck::Pod + Send 
         b: Self::Vector<S>,
         c: Self::Vector<S>,
     ) -> Self::Vector<S>;
+
+    /// exp(x), in operations that go into vectors: x = k ln 2 + r, and the Taylor series of exp(r) for |r| ≤ ½ ln 2.
+    fn exponential(self) -> Self;
 
     /// A number in this type.
     fn of(number: f64) -> Self {
@@ -54,6 +59,23 @@ impl Real for f32 {
     fn multiply_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
         simd.mul_add_e_f32s(a, b, c)
     }
+
+    #[inline(always)]
+    fn exponential(self) -> Self {
+        // Adding it rounds to a whole number, which then lies in the lowest bits.
+        const ROUND: f32 = 12_582_912.0;
+        const LN_2_HIGH: f32 = 0.693_359_4;
+        const LN_2_LOW: f32 = -2.121_944_4e-4;
+        let x = self.clamp(-87.0, 88.0);
+        let shifted = x * std::f32::consts::LOG2_E + ROUND;
+        let k = shifted - ROUND;
+        let r = x - k * LN_2_HIGH - k * LN_2_LOW;
+        let mut series = 1.0;
+        for term in (1..=7).rev() {
+            series = 1.0 + series * r * (1.0 / term as f32);
+        }
+        series * f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23))
+    }
 }
 
 impl Real for f64 {
@@ -77,6 +99,23 @@ impl Real for f64 {
     #[inline(always)]
     fn multiply_add<S: Simd>(simd: S, a: S::f64s, b: S::f64s, c: S::f64s) -> S::f64s {
         simd.mul_add_e_f64s(a, b, c)
+    }
+
+    #[inline(always)]
+    fn exponential(self) -> Self {
+        // Adding it rounds to a whole number, which then lies in the lowest bits.
+        const ROUND: f64 = 6_755_399_441_055_744.0;
+        const LN_2_HIGH: f64 = 0.693_147_180_369_123_8;
+        const LN_2_LOW: f64 = 1.908_214_929_270_587_7e-10;
+        let x = self.clamp(-708.0, 709.0);
+        let shifted = x * std::f64::consts::LOG2_E + ROUND;
+        let k = shifted - ROUND;
+        let r = x - k * LN_2_HIGH - k * LN_2_LOW;
+        let mut series = 1.0;
+        for term in (1..=13).rev() {
+            series = 1.0 + series * r * (1.0 / term as f64);
+        }
+        series * f64::from_bits((shifted.to_bits() << 52).wrapping_add(1023 << 52))
     }
 }
 
@@ -165,6 +204,87 @@ impl<E: Real, S: Simd, const SUMS: usize> Combination<'_, E, S, SUMS> {
             *memory = sums;
         }
     }
+}
+
+/// A matrix with padded rows.
+pub(super) struct Matrix<E> {
+    values: Vec<E>,
+    stride: usize,
+}
+
+impl<E: Real> Matrix<E> {
+    /// The padded rows of a view.
+    pub(super) fn new(view: &View<E>, rows: usize) -> Self {
+        let stride = padded(view.width());
+        let mut values = vec![E::zero(); rows * stride];
+        for (row, values) in values.chunks_exact_mut(stride).enumerate() {
+            values[..view.width()].copy_from_slice(view.row(0, row));
+        }
+        Self { values, stride }
+    }
+
+    /// Length of a padded row.
+    pub(super) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// `sum += Σ_i values[i] · row[list[i]]`, for a padded sum.
+    #[inline(always)]
+    pub(super) fn add<S: Simd>(&self, simd: S, sum: &mut [E], rows: &Sparse<E>) {
+        add_combinations(simd, [sum], [&rows.values], &rows.list, &self.values);
+    }
+}
+
+/// `sums[r] += Σ_i factors[r][i] · row i` for padded sums, one below the other.
+#[inline(always)]
+pub(super) fn add_rows<E: Real, S: Simd, const ROWS: usize>(
+    simd: S,
+    sums: &mut [E],
+    factors: [&[E]; ROWS],
+    matrix: &Matrix<E>,
+) {
+    /// Vectors of each sum that are kept in registers.
+    const COUNT: usize = 3;
+    let Matrix { values, stride } = matrix;
+    let vectors = E::vectors::<S>(&values[..*stride]).0.len();
+    let sums = E::vectors_mut::<S>(sums).0;
+    let mut first = 0;
+    while first < vectors {
+        // The last block may go over vectors again that another has done: it leaves those alone.
+        let start = first.min(vectors.saturating_sub(COUNT));
+        let count = COUNT.min(vectors);
+        let mut registers = [[E::splat(simd, E::zero()); COUNT]; ROWS];
+        for (index, row) in values.chunks_exact(*stride).enumerate() {
+            let row = &E::vectors::<S>(row).0[start..start + count];
+            for (registers, factors) in registers.iter_mut().zip(&factors) {
+                let factor = E::splat(simd, factors[index]);
+                for (register, &value) in registers.iter_mut().zip(row) {
+                    *register = E::multiply_add(simd, factor, value, *register);
+                }
+            }
+        }
+        let one = E::splat(simd, E::one());
+        for (row, registers) in registers.iter().enumerate() {
+            for vector in first..start + count {
+                let sum = &mut sums[row * vectors + vector];
+                *sum = E::multiply_add(simd, one, registers[vector - start], *sum);
+            }
+        }
+        first = start + count;
+    }
+}
+
+/// σ(x).
+#[inline(always)]
+pub(super) fn sigmoid<E: Real>(x: E) -> E {
+    E::one() / (E::one() + (-x).exponential())
+}
+
+/// tanh(x) = 1 − 2/(exp(2x) + 1), to within the rounding of values near 1.
+#[inline(always)]
+pub(super) fn tanh<E: Real>(x: E) -> E {
+    let two = E::one() + E::one();
+    E::one() - two / ((two * x).exponential() + E::one())
 }
 
 /// Where a row differs from 0, and its values there.

@@ -5,7 +5,7 @@ use pulp::{Simd, WithSimd};
 
 use super::host::{Host, View, groups, in_parallel, rows_by_group};
 use super::ops::{List, SpikingChunk, SpikingRun};
-use super::real::{Real, Sparse, add_combinations, add_scaled, dispatch, padded};
+use super::real::{Matrix, Real, Sparse, add_scaled, dispatch, padded};
 use crate::surrogate::{PseudoDerivative, SurrogateShape};
 
 /// Constants of a spiking population that its neurons share.
@@ -91,28 +91,6 @@ pub(super) fn simulate<B: Host, E: Real>(
         outputs: B::tensor(z, &[steps, batch, neurons]),
         state: List(state),
         linearization: List(linearization),
-    }
-}
-
-/// A matrix with padded rows.
-struct Matrix<E> {
-    values: Vec<E>,
-}
-
-impl<E: Real> Matrix<E> {
-    fn new(view: &View<E>, rows: usize) -> Self {
-        let stride = padded(view.width());
-        let mut values = vec![E::zero(); rows * stride];
-        for (row, values) in values.chunks_exact_mut(stride).enumerate() {
-            values[..view.width()].copy_from_slice(view.row(0, row));
-        }
-        Self { values }
-    }
-
-    /// `sum += Σ_i values[i] · row[list[i]]`.
-    #[inline(always)]
-    fn add<S: Simd>(&self, simd: S, sum: &mut [E], rows: &Sparse<E>) {
-        add_combinations(simd, [sum], [&rows.values], &rows.list, &self.values);
     }
 }
 

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use burn::backend::TensorMetadata;
 use burn::backend::tensor::FloatTensor;
+use burn::tensor::Slice;
 use pulp::{Simd, WithSimd};
 
 use super::host::{Host, View, groups, in_parallel, rows_by_group};
@@ -42,6 +43,16 @@ pub struct TracePlan {
     pub keep: bool,
     /// Which sum of the unfiltered traces is asked for.
     pub summed: Summed,
+    /// Whether few coefficients are 0. Then sums over the chunk are matrix products.
+    pub dense: bool,
+}
+
+impl TracePlan {
+    /// How many recursions there are.
+    fn passes(&self) -> usize {
+        let carried = if self.keep { usize::from(self.kappa != 0.0) + self.components } else { 0 };
+        1 + usize::from(self.summed != Summed::Off) + carried
+    }
 }
 
 /// Sums of the unfiltered traces Σ_t e.
@@ -56,27 +67,13 @@ pub enum Summed {
 }
 
 /// Advances the traces of a population by a chunk.
-pub(super) fn advance<B: Host, E: Real>(inputs: TraceChunk<B>, plan: &TracePlan) -> TraceRun<B> {
-    let [steps, batch] = inputs.pre.0[0].shape().dims::<3>()[..2] else { unreachable!("three dimensions") };
-    let post = inputs.coefficients.0[0].shape()[1];
-    let mut before = inputs.before.0.iter().map(B::view::<E>);
-    let parts = inputs.pre.0.iter().zip(&plan.delayed).map(|(values, &delayed)| Presynaptic {
-        values: B::view::<E>(values),
-        before: if delayed { before.next() } else { None },
-    });
-    let parts: Vec<_> = parts.collect();
-    let pre = parts.iter().map(|part| part.values.width()).sum();
-    let chunk = Chunk {
-        plan,
-        sizes: Sizes { steps, batch, post, pre },
-        coefficients: inputs.coefficients.0.iter().map(B::view::<E>).collect(),
-        pre: parts,
-        signal: inputs.signal.0.first().map(B::view::<E>),
-        valid: inputs.valid.0.first().map(B::view::<E>),
-    };
-    let CarriedTraces { filtered_pre, vectors, filtered, sums } = inputs.traces;
+pub(super) fn advance<B: Host, E: Real>(mut inputs: TraceChunk<B>, plan: &TracePlan) -> TraceRun<B> {
+    let TraceChunk { traces, .. } = &mut inputs;
+    let traces = std::mem::replace(traces, CarriedTraces::none());
+    let chunk = Chunk::new(&inputs, plan);
+    let Sizes { batch, post, pre, .. } = chunk.sizes;
     let [mut filtered_pre, mut vectors, mut filtered, mut sums] =
-        [filtered_pre, vectors, filtered, sums].map(|list| list.0);
+        [traces.filtered_pre, traces.vectors, traces.filtered, traces.sums].map(|list| list.0);
     let shape = [batch, post, pre];
     let zeros = || B::tensor(vec![E::zero(); batch * post * pre], &shape);
     let reached = plan.reached.iter().filter(|&&reached| reached).count();
@@ -106,6 +103,17 @@ pub(super) fn advance<B: Host, E: Real>(inputs: TraceChunk<B>, plan: &TracePlan)
     distribute::<B, E>(&mut filtered_pre, [batch, pre], &groups, &mut parts, |part, rows| {
         part.filtered_pre = rows
     });
+    let passes = plan.passes();
+    let columns = plan.currents * post;
+    let rows = chunk.sizes.steps * batch;
+    let mut weights = vec![vec![E::zero(); rows * columns]; if plan.dense { passes } else { 0 }];
+    let mut values = vec![E::zero(); if plan.dense { rows * pre } else { 0 }];
+    for weights in &mut weights {
+        let rows = rows_by_group(weights, [batch, columns], &groups);
+        parts.iter_mut().zip(rows).for_each(|(part, rows)| part.weights.push(rows));
+    }
+    let rows = rows_by_group(&mut values, [batch, pre], &groups);
+    parts.iter_mut().zip(rows).for_each(|(part, rows)| part.values = rows);
     let totals = in_parallel(parts, |part| dispatch(Advance { chunk: &chunk, part }));
 
     let (mut gradients, mut over_batch) = (Vec::new(), Vec::new());
@@ -115,7 +123,7 @@ pub(super) fn advance<B: Host, E: Real>(inputs: TraceChunk<B>, plan: &TracePlan)
     }
     let matrix = [pre, plan.currents * post];
     let total = |parts: Vec<Vec<E>>| B::tensor(transposed_sum(parts, matrix), &matrix);
-    TraceRun {
+    let mut run = TraceRun {
         gradient: total(gradients),
         summed: List((plan.summed == Summed::OverBatch).then(|| total(over_batch)).into_iter().collect()),
         traces: CarriedTraces {
@@ -124,6 +132,62 @@ pub(super) fn advance<B: Host, E: Real>(inputs: TraceChunk<B>, plan: &TracePlan)
             filtered: List(filtered),
             sums: List(sums),
         },
+    };
+    if plan.dense {
+        let Sizes { steps, .. } = chunk.sizes;
+        let weights = weights.into_iter().map(|weights| B::tensor(weights, &[steps, batch, columns]));
+        add_products(plan, chunk.sizes, weights, B::tensor(values, &[steps, batch, pre]), &mut run);
+    }
+    run
+}
+
+/// Adds what happens within a chunk to sums, as matrix products: for coefficients of which few are 0.
+fn add_products<B: Host>(
+    plan: &TracePlan,
+    Sizes { steps, batch, post, pre }: Sizes,
+    mut weights: impl Iterator<Item = FloatTensor<B>>,
+    values: FloatTensor<B>,
+    run: &mut TraceRun<B>,
+) {
+    let columns = plan.currents * post;
+    let mut next = || weights.next().expect("one for each pass");
+    let rows = B::float_reshape(values.clone(), [steps * batch, pre].into());
+    let over_batch = |sum: &mut FloatTensor<B>, weights: FloatTensor<B>| {
+        let weights = B::float_reshape(weights, [steps * batch, columns].into());
+        let product = B::float_matmul(B::float_swap_dims(rows.clone(), 0, 1), weights);
+        *sum = B::float_add(sum.clone(), product);
+    };
+    let values = B::float_swap_dims(values, 0, 1);
+    let by_trial = |sum: &mut FloatTensor<B>, weights: &FloatTensor<B>, current: usize| {
+        let of_current = Slice::from(current * post..(current + 1) * post);
+        let weights = B::float_slice(weights.clone(), &[Slice::full(), Slice::full(), of_current]);
+        let product = B::float_matmul(B::float_permute(weights, &[1, 2, 0]), values.clone());
+        *sum = B::float_add(sum.clone(), product);
+    };
+    over_batch(&mut run.gradient, next());
+    match plan.summed {
+        Summed::Off => {}
+        Summed::OverBatch => over_batch(&mut run.summed.0[0], next()),
+        Summed::PerTrial => {
+            let weights = next();
+            let sums = run.traces.sums.0.iter_mut().enumerate();
+            sums.for_each(|(current, sum)| by_trial(sum, &weights, current));
+        }
+    }
+    if !plan.keep {
+        return;
+    }
+    if plan.kappa != 0.0 {
+        let weights = next();
+        let filtered = run.traces.filtered.0.iter_mut().enumerate();
+        filtered.for_each(|(current, sum)| by_trial(sum, &weights, current));
+    }
+    let mut vectors = run.traces.vectors.0.iter_mut();
+    for reached in plan.reached.chunks(plan.currents) {
+        let weights = next();
+        for (current, _) in reached.iter().enumerate().filter(|(_, reached)| **reached) {
+            by_trial(vectors.next().expect("reached"), &weights, current);
+        }
     }
 }
 
@@ -188,7 +252,26 @@ impl<E: Real> Presynaptic<'_, E> {
     }
 }
 
-impl<E: Real> Chunk<'_, E> {
+impl<'a, E: Real> Chunk<'a, E> {
+    fn new<B: Host>(inputs: &'a TraceChunk<B>, plan: &'a TracePlan) -> Self {
+        let mut before = inputs.before.0.iter().map(B::view::<E>);
+        let parts = inputs.pre.0.iter().zip(&plan.delayed).map(|(values, &delayed)| Presynaptic {
+            values: B::view::<E>(values),
+            before: if delayed { before.next() } else { None },
+        });
+        let parts: Vec<_> = parts.collect();
+        let [steps, batch, _] = inputs.pre.0[0].shape().dims();
+        let pre = parts.iter().map(|part| part.values.width()).sum();
+        Self {
+            plan,
+            sizes: Sizes { steps, batch, post: inputs.coefficients.0[0].shape()[1], pre },
+            coefficients: inputs.coefficients.0.iter().map(B::view::<E>).collect(),
+            pre: parts,
+            signal: inputs.signal.0.first().map(B::view::<E>),
+            valid: inputs.valid.0.first().map(B::view::<E>),
+        }
+    }
+
     /// A coefficient of all neurons at a step.
     #[inline(always)]
     fn coefficient(&self, index: usize, step: usize, element: usize) -> &[E] {
@@ -203,6 +286,10 @@ struct Part<'a, E> {
     vectors: Vec<Vec<&'a mut [E]>>,
     filtered: Vec<Vec<&'a mut [E]>>,
     sums: Vec<Vec<&'a mut [E]>>,
+    /// Where sums are matrix products: w of each pass by step and element, [currents · post].
+    weights: Vec<Vec<&'a mut [E]>>,
+    /// And the presynaptic values, filtered, by step and element.
+    values: Vec<&'a mut [E]>,
     /// Σ over the part's elements, [currents · post, pre].
     gradient: Vec<E>,
     /// The same of the unfiltered traces.
@@ -218,8 +305,37 @@ impl<E: Real> Part<'_, E> {
             vectors: Vec::new(),
             filtered: Vec::new(),
             sums: Vec::new(),
+            weights: Vec::new(),
+            values: Vec::new(),
             gradient: zeros(),
             over_batch: (plan.summed == Summed::OverBatch).then(zeros),
+        }
+    }
+}
+
+impl<E: Real> Part<'_, E> {
+    /// Takes down w of all passes (0 for `None`) and the presynaptic values of an element.
+    #[inline(always)]
+    fn export<'a>(
+        &mut self,
+        index: usize,
+        passes: impl Iterator<Item = Option<&'a Pass<E>>>,
+        values: &[E],
+        Sizes { steps, post, pre, .. }: Sizes,
+    ) where
+        E: 'a,
+    {
+        let count = self.elements.len();
+        for (rows, pass) in self.weights.iter_mut().zip(passes) {
+            let Some(pass) = pass else { continue };
+            for step in 0..steps {
+                for (current, row) in rows[step * count + index].chunks_exact_mut(post).enumerate() {
+                    row.copy_from_slice(&pass.weights[(current * steps + step) * post..][..post]);
+                }
+            }
+        }
+        for (step, row) in values.chunks_exact(padded(pre)).enumerate() {
+            self.values[step * count + index].copy_from_slice(&row[..pre]);
         }
     }
 }
@@ -533,6 +649,14 @@ impl<E: Real> WithSimd for Advance<'_, E> {
                 pass.run(Seed::Vector(component), chunk, element, &mut scratch);
             }
 
+            if plan.dense {
+                let signal = signalled.then_some(&gradient);
+                let passes = [signal].into_iter().chain(
+                    [&unfiltered, &filtered].map(Option::as_ref).into_iter().filter(|pass| pass.is_some()),
+                );
+                let passes = passes.chain(vectors.iter().map(Some));
+                part.export(index, passes, &scratch.pre, chunk.sizes);
+            }
             for current in 0..plan.currents {
                 // The places of the current's ε among those that are reached.
                 let mut places = vec![None; plan.components];
@@ -602,7 +726,9 @@ impl<E: Real> WithSimd for Advance<'_, E> {
                         }
                         sums.push((sum, pass));
                     }
-                    of_neuron.add_chunk(simd, sums, space);
+                    if !plan.dense {
+                        of_neuron.add_chunk(simd, sums, space);
+                    }
                 }
             }
         }

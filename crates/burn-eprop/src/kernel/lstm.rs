@@ -1,0 +1,176 @@
+//! The fused simulation of a chunk of LSTM units.
+
+use std::ops::Range;
+
+use burn::backend::TensorMetadata;
+use pulp::{Simd, WithSimd};
+
+use super::host::{Host, View, groups, in_parallel, rows_by_group};
+use super::ops::{List, LstmChunk, LstmRun};
+use super::real::{Matrix, Real, add_rows, dispatch, sigmoid, tanh};
+
+/// Gates of a unit: i, f, g, o.
+const GATES: usize = 4;
+/// Coefficients of the linearisation.
+const COEFFICIENTS: usize = 9;
+/// Batch elements that are multiplied with W_rec together.
+const TOGETHER: usize = 4;
+
+/// Simulates a chunk.
+pub(super) fn simulate<B: Host, E: Real>(chunk: LstmChunk<B>) -> LstmRun<B> {
+    let [steps, batch, size] = chunk.inputs.shape().dims();
+    let neurons = chunk.w_rec.shape()[0];
+    let flat = B::float_reshape(chunk.inputs, [steps * batch, size].into());
+    let drive = B::float_matmul(flat, chunk.w_in);
+    let bias = chunk.bias.0.first().map(B::view::<E>);
+    let layer = Layer {
+        drive: B::view::<E>(&drive),
+        bias: bias.as_ref().map(View::vector),
+        w_rec: Matrix::new(&B::view::<E>(&chunk.w_rec), neurons),
+        steps,
+        batch,
+        neurons,
+    };
+
+    let [mut c, mut z] = [chunk.c, chunk.output];
+    let mut outputs = vec![E::zero(); steps * batch * neurons];
+    let mut linearization = vec![vec![E::zero(); steps * batch * neurons]; COEFFICIENTS];
+    let (groups, sizes) = (groups(batch), [batch, neurons]);
+    let c_rows = rows_by_group(B::values_mut::<E>(&mut c), sizes, &groups);
+    let z_rows = rows_by_group(B::values_mut::<E>(&mut z), sizes, &groups);
+    let output_rows = rows_by_group(&mut outputs, sizes, &groups);
+    let mut parts: Vec<_> = groups
+        .iter()
+        .zip(c_rows)
+        .zip(z_rows)
+        .zip(output_rows)
+        .map(|(((group, c), z), outputs)| Part {
+            elements: group.clone(),
+            c,
+            z,
+            outputs,
+            linearization: Vec::new(),
+        })
+        .collect();
+    for values in &mut linearization {
+        let rows = rows_by_group(values, sizes, &groups);
+        parts.iter_mut().zip(rows).for_each(|(part, rows)| part.linearization.push(rows));
+    }
+    in_parallel(parts, |part| dispatch(Simulation { layer: &layer, part }));
+
+    let rows = [steps * batch, neurons];
+    let linearization = linearization.into_iter().map(|values| B::tensor(values, &rows)).collect();
+    LstmRun {
+        outputs: B::tensor(outputs, &[steps, batch, neurons]),
+        c,
+        output: z,
+        linearization: List(linearization),
+    }
+}
+
+struct Layer<'a, E: Real> {
+    /// W_in x, [steps · batch, 4 · neurons].
+    drive: View<'a, E>,
+    bias: Option<&'a [E]>,
+    w_rec: Matrix<E>,
+    steps: usize,
+    batch: usize,
+    neurons: usize,
+}
+
+/// A thread's part of the batch. Rows are by (step and) element.
+struct Part<'a, E> {
+    elements: Range<usize>,
+    c: Vec<&'a mut [E]>,
+    z: Vec<&'a mut [E]>,
+    outputs: Vec<&'a mut [E]>,
+    linearization: Vec<Vec<&'a mut [E]>>,
+}
+
+struct Simulation<'a, E: Real> {
+    layer: &'a Layer<'a, E>,
+    part: Part<'a, E>,
+}
+
+impl<E: Real> WithSimd for Simulation<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { layer, mut part } = self;
+        let (count, width) = (part.elements.len(), GATES * layer.neurons);
+        let stride = layer.w_rec.stride();
+        let mut currents = vec![E::zero(); count * stride];
+        for step in 0..layer.steps {
+            for (element, current) in part.elements.clone().zip(currents.chunks_exact_mut(stride)) {
+                let drive = layer.drive.row(0, step * layer.batch + element);
+                match layer.bias {
+                    Some(bias) => {
+                        for ((current, &drive), &bias) in current.iter_mut().zip(drive).zip(bias) {
+                            *current = drive + bias;
+                        }
+                    }
+                    None => current[..width].copy_from_slice(drive),
+                }
+            }
+            let mut blocks = currents.chunks_exact_mut(TOGETHER * stride);
+            let mut elements = part.z.chunks_exact(TOGETHER);
+            for (block, z) in (&mut blocks).zip(&mut elements) {
+                let z: [&[E]; TOGETHER] = std::array::from_fn(|element| &*z[element]);
+                add_rows(simd, block, z, &layer.w_rec);
+            }
+            let rest = blocks.into_remainder().chunks_exact_mut(stride);
+            for (current, z) in rest.zip(elements.remainder()) {
+                add_rows(simd, current, [&**z], &layer.w_rec);
+            }
+            for (index, current) in currents.chunks_exact(stride).enumerate() {
+                let row = step * count + index;
+                let linearization = part.linearization.iter_mut().map(|rows| &mut *rows[row]);
+                let units = Units { current: &current[..width], c: part.c[index], z: part.z[index] };
+                units.step(linearization);
+                part.outputs[row].copy_from_slice(part.z[index]);
+            }
+        }
+    }
+}
+
+/// One step of one element's units.
+struct Units<'a, E> {
+    current: &'a [E],
+    c: &'a mut [E],
+    z: &'a mut [E],
+}
+
+impl<E: Real> Units<'_, E> {
+    /// Advances c and z, and takes down A = f; B of i, f and g; C; and D of i, f, g and o.
+    #[inline(always)]
+    fn step<'a>(self, linearization: impl Iterator<Item = &'a mut [E]>) {
+        let n = self.c.len();
+        let (c, z) = (&mut self.c[..n], &mut self.z[..n]);
+        let mut rows = linearization.map(|row| &mut row[..n]);
+        let mut next = || rows.next().expect("nine coefficients");
+        let [a, b_i, b_f, b_g, c_c, d_i, d_f, d_g, d_o] = std::array::from_fn(|_| next());
+        let gate = |gate: usize| &self.current[gate * n..][..n];
+        let [i, f, g, o] = std::array::from_fn(gate);
+        for j in 0..n {
+            let (i, f, g, o) = (sigmoid(i[j]), sigmoid(f[j]), tanh(g[j]), sigmoid(o[j]));
+            let before = c[j];
+            let after = f * before + i * g;
+            let tanh_c = tanh(after);
+            let one = E::one();
+            let slope = o * (one - tanh_c * tanh_c);
+            let (j_i, j_f, j_g) = (g * i * (one - i), before * f * (one - f), i * (one - g * g));
+            c[j] = after;
+            z[j] = o * tanh_c;
+            a[j] = f;
+            b_i[j] = j_i;
+            b_f[j] = j_f;
+            b_g[j] = j_g;
+            c_c[j] = slope * f;
+            d_i[j] = slope * j_i;
+            d_f[j] = slope * j_f;
+            d_g[j] = slope * j_g;
+            d_o[j] = tanh_c * o * (one - o);
+        }
+    }
+}
