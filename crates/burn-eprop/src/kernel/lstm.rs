@@ -1,13 +1,13 @@
 //! The fused simulation of a chunk of LSTM units.
 
-use std::ops::Range;
+use std::ops::{Add, Mul, Range};
 
 use burn::backend::TensorMetadata;
 use pulp::{Simd, WithSimd};
 
 use super::host::{Host, View, groups, in_parallel, rows_by_group};
 use super::ops::{List, LstmChunk, LstmRun};
-use super::real::{Matrix, Real, add_rows, dispatch, sigmoid, tanh};
+use super::real::{Panels, Real, dispatch, sigmoid, tanh};
 
 /// Gates of a unit: i, f, g, o.
 const GATES: usize = 4;
@@ -26,7 +26,7 @@ pub(super) fn simulate<B: Host, E: Real>(chunk: LstmChunk<B>) -> LstmRun<B> {
     let layer = Layer {
         drive: B::view::<E>(&drive),
         bias: bias.as_ref().map(View::vector),
-        w_rec: Matrix::new(&B::view::<E>(&chunk.w_rec), neurons),
+        w_rec: B::view::<E>(&chunk.w_rec),
         steps,
         batch,
         neurons,
@@ -72,7 +72,7 @@ struct Layer<'a, E: Real> {
     /// W_in x, [steps · batch, 4 · neurons].
     drive: View<'a, E>,
     bias: Option<&'a [E]>,
-    w_rec: Matrix<E>,
+    w_rec: View<'a, E>,
     steps: usize,
     batch: usize,
     neurons: usize,
@@ -99,7 +99,8 @@ impl<E: Real> WithSimd for Simulation<'_, E> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { layer, mut part } = self;
         let (count, width) = (part.elements.len(), GATES * layer.neurons);
-        let stride = layer.w_rec.stride();
+        let w_rec = Panels::new::<S>(&layer.w_rec, layer.neurons);
+        let stride = w_rec.stride::<S>();
         let mut currents = vec![E::zero(); count * stride];
         for step in 0..layer.steps {
             for (element, current) in part.elements.clone().zip(currents.chunks_exact_mut(stride)) {
@@ -117,11 +118,11 @@ impl<E: Real> WithSimd for Simulation<'_, E> {
             let mut elements = part.z.chunks_exact(TOGETHER);
             for (block, z) in (&mut blocks).zip(&mut elements) {
                 let z: [&[E]; TOGETHER] = std::array::from_fn(|element| &*z[element]);
-                add_rows(simd, block, z, &layer.w_rec);
+                w_rec.add(simd, block, z);
             }
             let rest = blocks.into_remainder().chunks_exact_mut(stride);
             for (current, z) in rest.zip(elements.remainder()) {
-                add_rows(simd, current, [&**z], &layer.w_rec);
+                w_rec.add(simd, current, [&**z]);
             }
             for (index, current) in currents.chunks_exact(stride).enumerate() {
                 let row = step * count + index;
@@ -146,31 +147,96 @@ impl<E: Real> Units<'_, E> {
     #[inline(always)]
     fn step<'a>(self, linearization: impl Iterator<Item = &'a mut [E]>) {
         let n = self.c.len();
-        let (c, z) = (&mut self.c[..n], &mut self.z[..n]);
-        let mut rows = linearization.map(|row| &mut row[..n]);
+        let mut rows = linearization;
         let mut next = || rows.next().expect("nine coefficients");
         let [a, b_i, b_f, b_g, c_c, d_i, d_f, d_g, d_o] = std::array::from_fn(|_| next());
-        let gate = |gate: usize| &self.current[gate * n..][..n];
-        let [i, f, g, o] = std::array::from_fn(gate);
-        for j in 0..n {
-            let (i, f, g, o) = (sigmoid(i[j]), sigmoid(f[j]), tanh(g[j]), sigmoid(o[j]));
-            let before = c[j];
+        // Blocks of arrays go into vectors, whatever their number.
+        for first in (0..n).step_by(LANES) {
+            let range = first..(first + LANES).min(n);
+            let gate = |gate: usize| Lanes::load(&self.current[gate * n..][range.clone()]);
+            let [i, f, g, o] = std::array::from_fn(gate);
+            let (i, f, g, o) = (i.map(sigmoid), f.map(sigmoid), g.map(tanh), o.map(sigmoid));
+            let before = Lanes::load(&self.c[range.clone()]);
             let after = f * before + i * g;
-            let tanh_c = tanh(after);
-            let one = E::one();
-            let slope = o * (one - tanh_c * tanh_c);
-            let (j_i, j_f, j_g) = (g * i * (one - i), before * f * (one - f), i * (one - g * g));
-            c[j] = after;
-            z[j] = o * tanh_c;
-            a[j] = f;
-            b_i[j] = j_i;
-            b_f[j] = j_f;
-            b_g[j] = j_g;
-            c_c[j] = slope * f;
-            d_i[j] = slope * j_i;
-            d_f[j] = slope * j_f;
-            d_g[j] = slope * j_g;
-            d_o[j] = tanh_c * o * (one - o);
+            let tanh_c = after.map(tanh);
+            let slope = o * (tanh_c * tanh_c).from_one();
+            let (j_i, j_f, j_g) = (g * i * i.from_one(), before * f * f.from_one(), i * (g * g).from_one());
+            after.store(&mut self.c[range.clone()]);
+            (o * tanh_c).store(&mut self.z[range.clone()]);
+            f.store(&mut a[range.clone()]);
+            j_i.store(&mut b_i[range.clone()]);
+            j_f.store(&mut b_f[range.clone()]);
+            j_g.store(&mut b_g[range.clone()]);
+            (slope * f).store(&mut c_c[range.clone()]);
+            (slope * j_i).store(&mut d_i[range.clone()]);
+            (slope * j_f).store(&mut d_f[range.clone()]);
+            (slope * j_g).store(&mut d_g[range.clone()]);
+            (tanh_c * o * o.from_one()).store(&mut d_o[range]);
         }
+    }
+}
+
+/// Units that are advanced together.
+const LANES: usize = 16;
+
+/// A value of each of them.
+#[derive(Clone, Copy)]
+struct Lanes<E>([E; LANES]);
+
+impl<E: Real> Lanes<E> {
+    #[inline(always)]
+    fn load(values: &[E]) -> Self {
+        let mut lanes = [E::zero(); LANES];
+        match <&[E; LANES]>::try_from(values) {
+            Ok(values) => lanes = *values,
+            Err(_) => lanes[..values.len()].copy_from_slice(values),
+        }
+        Self(lanes)
+    }
+
+    #[inline(always)]
+    fn store(self, values: &mut [E]) {
+        match <&mut [E; LANES]>::try_from(&mut *values) {
+            Ok(values) => *values = self.0,
+            Err(_) => values.copy_from_slice(&self.0[..values.len()]),
+        }
+    }
+
+    #[inline(always)]
+    fn map(mut self, function: impl Fn(E) -> E) -> Self {
+        for lane in &mut self.0 {
+            *lane = function(*lane);
+        }
+        self
+    }
+
+    /// 1 − x.
+    #[inline(always)]
+    fn from_one(self) -> Self {
+        self.map(|x| E::one() - x)
+    }
+}
+
+impl<E: Real> Add for Lanes<E> {
+    type Output = Self;
+
+    #[inline(always)]
+    fn add(mut self, other: Self) -> Self {
+        for (lane, other) in self.0.iter_mut().zip(other.0) {
+            *lane += other;
+        }
+        self
+    }
+}
+
+impl<E: Real> Mul for Lanes<E> {
+    type Output = Self;
+
+    #[inline(always)]
+    fn mul(mut self, other: Self) -> Self {
+        for (lane, other) in self.0.iter_mut().zip(other.0) {
+            *lane *= other;
+        }
+        self
     }
 }

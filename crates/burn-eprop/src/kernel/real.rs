@@ -209,7 +209,6 @@ impl<E: Real, S: Simd, const SUMS: usize> Combination<'_, E, S, SUMS> {
 /// A matrix with padded rows.
 pub(super) struct Matrix<E> {
     values: Vec<E>,
-    stride: usize,
 }
 
 impl<E: Real> Matrix<E> {
@@ -220,12 +219,7 @@ impl<E: Real> Matrix<E> {
         for (row, values) in values.chunks_exact_mut(stride).enumerate() {
             values[..view.width()].copy_from_slice(view.row(0, row));
         }
-        Self { values, stride }
-    }
-
-    /// Length of a padded row.
-    pub(super) fn stride(&self) -> usize {
-        self.stride
+        Self { values }
     }
 
     /// `sum += Σ_i values[i] · row[list[i]]`, for a padded sum.
@@ -235,42 +229,67 @@ impl<E: Real> Matrix<E> {
     }
 }
 
-/// `sums[r] += Σ_i factors[r][i] · row i` for padded sums, one below the other.
-#[inline(always)]
-pub(super) fn add_rows<E: Real, S: Simd, const ROWS: usize>(
-    simd: S,
-    sums: &mut [E],
-    factors: [&[E]; ROWS],
-    matrix: &Matrix<E>,
-) {
-    /// Vectors of each sum that are kept in registers.
-    const COUNT: usize = 3;
-    let Matrix { values, stride } = matrix;
-    let vectors = E::vectors::<S>(&values[..*stride]).0.len();
-    let sums = E::vectors_mut::<S>(sums).0;
-    let mut first = 0;
-    while first < vectors {
-        // The last block may go over vectors again that another has done: it leaves those alone.
-        let start = first.min(vectors.saturating_sub(COUNT));
-        let count = COUNT.min(vectors);
-        let mut registers = [[E::splat(simd, E::zero()); COUNT]; ROWS];
-        for (index, row) in values.chunks_exact(*stride).enumerate() {
-            let row = &E::vectors::<S>(row).0[start..start + count];
-            for (registers, factors) in registers.iter_mut().zip(&factors) {
-                let factor = E::splat(simd, factors[index]);
-                for (register, &value) in registers.iter_mut().zip(row) {
-                    *register = E::multiply_add(simd, factor, value, *register);
+/// A matrix cut into panels of a few vectors' width, each row by row, for products with several rows at a time.
+pub(super) struct Panels<E> {
+    values: Vec<E>,
+    rows: usize,
+    panels: usize,
+}
+
+impl<E: Real> Panels<E> {
+    /// Vectors of a panel.
+    const VECTORS: usize = 3;
+
+    /// Packs a matrix for the machine's vectors.
+    #[inline(always)]
+    pub(super) fn new<S: Simd>(matrix: &View<E>, rows: usize) -> Self {
+        let width = Self::width::<S>();
+        let panels = matrix.width().div_ceil(width);
+        let mut values = vec![E::zero(); panels * rows * width];
+        for row in 0..rows {
+            for (panel, source) in matrix.row(0, row).chunks(width).enumerate() {
+                values[(panel * rows + row) * width..][..source.len()].copy_from_slice(source);
+            }
+        }
+        Self { values, rows, panels }
+    }
+
+    /// Length of a row of all panels.
+    #[inline(always)]
+    pub(super) fn stride<S: Simd>(&self) -> usize {
+        self.panels * Self::width::<S>()
+    }
+
+    #[inline(always)]
+    fn width<S: Simd>() -> usize {
+        Self::VECTORS * size_of::<E::Vector<S>>() / size_of::<E>()
+    }
+
+    /// `sums[r] += Σ_i factors[r][i] · row i` for sums of the panels' length, one below the other.
+    #[inline(always)]
+    pub(super) fn add<S: Simd, const ROWS: usize>(&self, simd: S, sums: &mut [E], factors: [&[E]; ROWS]) {
+        let width = Self::width::<S>();
+        let stride = self.stride::<S>();
+        let factors = factors.map(|factors| &factors[..self.rows]);
+        for (number, panel) in self.values.chunks_exact(self.rows * width).enumerate() {
+            let mut registers = [[E::splat(simd, E::zero()); 3]; ROWS];
+            for (index, row) in panel.chunks_exact(width).enumerate() {
+                let row: &[E::Vector<S>; 3] = E::vectors::<S>(row).0.try_into().expect("a panel's width");
+                for (registers, factors) in registers.iter_mut().zip(&factors) {
+                    let factor = E::splat(simd, factors[index]);
+                    for (register, &value) in registers.iter_mut().zip(row) {
+                        *register = E::multiply_add(simd, factor, value, *register);
+                    }
+                }
+            }
+            let one = E::splat(simd, E::one());
+            for (row, registers) in registers.into_iter().enumerate() {
+                let sums = E::vectors_mut::<S>(&mut sums[row * stride + number * width..][..width]).0;
+                for (sum, register) in sums.iter_mut().zip(registers) {
+                    *sum = E::multiply_add(simd, one, register, *sum);
                 }
             }
         }
-        let one = E::splat(simd, E::one());
-        for (row, registers) in registers.iter().enumerate() {
-            for vector in first..start + count {
-                let sum = &mut sums[row * vectors + vector];
-                *sum = E::multiply_add(simd, one, registers[vector - start], *sum);
-            }
-        }
-        first = start + count;
     }
 }
 
