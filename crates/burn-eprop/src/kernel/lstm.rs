@@ -159,8 +159,9 @@ impl<E: Real> Units<'_, E> {
             let before = Lanes::load(&self.c[range.clone()]);
             let after = f * before + i * g;
             let tanh_c = after.map(tanh);
-            let slope = o * (tanh_c * tanh_c).from_one();
-            let (j_i, j_f, j_g) = (g * i * i.from_one(), before * f * f.from_one(), i * (g * g).from_one());
+            let slope = o * (tanh_c * tanh_c).complement();
+            let (j_i, j_f, j_g) =
+                (g * i * i.complement(), before * f * f.complement(), i * (g * g).complement());
             after.store(&mut self.c[range.clone()]);
             (o * tanh_c).store(&mut self.z[range.clone()]);
             f.store(&mut a[range.clone()]);
@@ -171,7 +172,7 @@ impl<E: Real> Units<'_, E> {
             (slope * j_i).store(&mut d_i[range.clone()]);
             (slope * j_f).store(&mut d_f[range.clone()]);
             (slope * j_g).store(&mut d_g[range.clone()]);
-            (tanh_c * o * o.from_one()).store(&mut d_o[range]);
+            (tanh_c * o * o.complement()).store(&mut d_o[range]);
         }
     }
 }
@@ -212,7 +213,7 @@ impl<E: Real> Lanes<E> {
 
     /// 1 − x.
     #[inline(always)]
-    fn from_one(self) -> Self {
+    fn complement(self) -> Self {
         self.map(|x| E::one() - x)
     }
 }
