@@ -7,10 +7,11 @@ use anyhow::{Result, ensure};
 use burn::optim::{AdamConfig, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_eprop::cell::{AlifConfig, LifConfig, LstmConfig};
+use burn_eprop::estimator::{default_chunk, evaluate};
 use burn_eprop::readout::LeakyReadoutConfig;
 use burn_eprop::signal::Symmetric;
 use burn_eprop::{Batch, Cell, Loss, Network, NetworkConfig, Objective, OptimizerHook};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use peak_alloc::PeakAlloc;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -39,7 +40,7 @@ pub struct BenchArgs {
     pub cell: CellName,
     /// Algorithm
     #[arg(long, value_enum, default_value = "eprop")]
-    pub method: MethodName,
+    pub method: BenchMethod,
     /// Number of inputs
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=MAX_SIZE))]
     pub inputs: u32,
@@ -55,9 +56,9 @@ pub struct BenchArgs {
     /// Number of sequences in a batch
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch: u32,
-    /// e-prop's chunk, or the window of truncated BPTT, in steps
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
-    pub chunk: u32,
+    /// e-prop's chunk, or the window of truncated BPTT, in steps; chosen by sizes if not given
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub chunk: Option<u32>,
     /// Device: flex, ndarray or wgpu
     #[arg(long, default_value = "flex")]
     pub device: DeviceName,
@@ -68,6 +69,34 @@ pub struct BenchArgs {
     #[arg(long)]
     #[serde(skip)]
     pub json: bool,
+}
+
+/// What is timed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BenchMethod {
+    /// A training step by e-prop.
+    Eprop,
+    /// By back-propagation through time.
+    Bptt,
+    /// By back-propagation through time within windows of `--chunk` steps.
+    TruncatedBptt,
+    /// Of the readout alone.
+    Readout,
+    /// The network's outputs, without learning.
+    Forward,
+}
+
+impl BenchMethod {
+    fn learns_by(self) -> Option<MethodName> {
+        match self {
+            Self::Eprop => Some(MethodName::Eprop),
+            Self::Bptt => Some(MethodName::Bptt),
+            Self::TruncatedBptt => Some(MethodName::TruncatedBptt),
+            Self::Readout => Some(MethodName::Readout),
+            Self::Forward => None,
+        }
+    }
 }
 
 /// What `eprop bench` measured.
@@ -147,10 +176,14 @@ impl Bench<'_> {
             CellName::Lif => Loss::MeanSquaredError,
             CellName::Alif | CellName::Lstm => Loss::SoftmaxCrossEntropy,
         };
-        let chunk = self.args.chunk as usize;
-        let method = Method::new(self.args.method, Box::new(Symmetric), chunk, Objective::sum(loss));
+        let objective = Objective::sum(loss);
+        let default = default_chunk(&network, self.args.batch as usize);
+        let chunk = self.args.chunk.map_or(default, |chunk| chunk as usize);
         let optimizer: ModuleOptimizer = AdamConfig::new().init();
-        let mut hook = OptimizerHook::new(optimizer, method.without_outputs());
+        let mut hook = self.args.method.learns_by().map(|method| {
+            let method = Method::new(method, Box::new(Symmetric), chunk, objective);
+            OptimizerHook::new(optimizer, method.without_outputs())
+        });
 
         let mut times = Vec::new();
         let mut peak = 0;
@@ -158,7 +191,14 @@ impl Bench<'_> {
             let live = self.allocator.current_usage();
             self.allocator.reset_peak_usage();
             let start = Instant::now();
-            network = self.step(&mut hook, network, &batch);
+            match &mut hook {
+                Some(hook) => network = self.step(hook, network, &batch),
+                None => {
+                    let evaluation = evaluate(&network, &batch, &objective);
+                    assert!(evaluation.loss.is_finite(), "random inputs are finite");
+                    self.device.sync().expect("the device has finished");
+                }
+            }
             let elapsed = start.elapsed();
             if repeat > 0 {
                 times.push(1e3 * elapsed.as_secs_f64());
@@ -171,7 +211,7 @@ impl Bench<'_> {
             ms_min: times[0],
             ms_max: times[times.len() - 1],
             peak_live_bytes: peak,
-            settings: self.args.clone(),
+            settings: BenchArgs { chunk: Some(chunk as u32), ..self.args.clone() },
         }
     }
 

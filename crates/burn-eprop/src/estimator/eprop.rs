@@ -20,9 +20,6 @@ use crate::network::{
 use crate::readout::ReadoutTraces;
 use crate::signal::{LearningSignal, SignalContext, register_feedback};
 
-/// Steps that are simulated before the traces are touched, unless said otherwise.
-const DEFAULT_CHUNK: usize = 100;
-
 /// e-prop 1 (Bellec et al. 2019, arXiv:1901.09049): dE/dW_ji ≈ Σ_t L_j^t ē_ji^t.
 ///
 /// Everything runs on the device without autodiff, so that memory does not grow with the length of the
@@ -31,9 +28,26 @@ const DEFAULT_CHUNK: usize = 100;
 pub struct Eprop {
     objective: Objective,
     signal: Box<dyn LearningSignal>,
-    chunk: usize,
+    chunk: Option<usize>,
     outputs: bool,
 }
+
+/// The chunk's length that suits a network and the size of a batch, whatever the length of the sequence.
+///
+/// Traces are touched once for each chunk, which asks for long ones; what is remembered of a chunk should stay in the
+/// processor's caches, which asks for short ones. Sums over a chunk of a cell with several currents are matrix
+/// products, which gain more from its length.
+pub fn default_chunk<C: Cell>(network: &Network<C>, batch: usize) -> usize {
+    let pre = |layer: &RecurrentLayer<C>| layer.w_in.dims()[0] + layer.cell.neurons();
+    let widest = network.layers.iter().map(pre).max().unwrap_or(1);
+    if C::CURRENTS > 1 {
+        return widest.clamp(100, 300);
+    }
+    (CHUNK_VALUES / (batch * widest)).clamp(100, 400)
+}
+
+/// How many values of a chunk spiking neurons should remember at most: a few times those of a cache.
+const CHUNK_VALUES: usize = 1 << 19;
 
 /// What e-prop carries from piece to piece of a sequence.
 #[derive(Debug, Clone)]
@@ -101,18 +115,18 @@ impl Eprop {
     ///
     /// If the objective is not [valid](Objective::validate).
     pub fn boxed(objective: Objective, signal: Box<dyn LearningSignal>) -> Self {
-        Self { objective: objective.checked(), signal, chunk: DEFAULT_CHUNK, outputs: false }
+        Self { objective: objective.checked(), signal, chunk: None, outputs: false }
     }
 
-    /// The number of steps that are simulated before the traces are touched (default 100). It changes speed
-    /// and memory, not the gradient.
+    /// The number of steps that are simulated before the traces are touched, in place of
+    /// [`default_chunk`]. It changes speed and memory, not the gradient.
     ///
     /// # Panics
     ///
     /// If `steps` is 0.
     pub fn with_chunk(self, steps: usize) -> Self {
         assert!(steps > 0, "a chunk has at least one step");
-        Self { chunk: steps, ..self }
+        Self { chunk: Some(steps), ..self }
     }
 
     /// Whether estimates hold the outputs of all steps, which takes memory in proportion to them.
@@ -160,8 +174,9 @@ impl Eprop {
         let steps = batch.steps();
         let mut sums = Sums::new(network.layers.len());
         state.spikes.add_steps(batch);
-        for start in (0..steps).step_by(self.chunk) {
-            let end = (start + self.chunk).min(steps);
+        let length = self.chunk.unwrap_or_else(|| default_chunk(network, batch.size()));
+        for start in (0..steps).step_by(length) {
+            let end = (start + length).min(steps);
             let chunk = batch.chunk(start..end, divisor, dtype);
             let purpose = if observer.is_some() { Purpose::Record } else { Purpose::Traces };
             let record = self.advance(network, state, chunk, &mut sums, keep || end < steps, purpose);

@@ -16,7 +16,7 @@ mod rate;
 mod truncated_bptt;
 
 pub use bptt::Bptt;
-pub use eprop::{ChunkRecord, Eprop, EpropState, LayerRecord};
+pub use eprop::{ChunkRecord, Eprop, EpropState, LayerRecord, default_chunk};
 pub use evaluate::{Evaluation, evaluate};
 pub use truncated_bptt::{TruncatedBptt, TruncatedBpttState};
 
