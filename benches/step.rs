@@ -15,9 +15,12 @@ fn steps(criterion: &mut Criterion) {
         let workload = Workload { cell, inputs: 40, neurons: 100, outputs: 2, steps: 250, batch: 32 };
         let mut group = criterion.benchmark_group(workload.title());
         group.sample_size(10);
-        for (name, method) in
-            [("e-prop", BenchMethod::Eprop), ("BPTT", BenchMethod::Bptt), ("forward", BenchMethod::Forward)]
-        {
+        for (name, method) in [
+            ("e-prop", BenchMethod::Eprop),
+            ("BPTT", BenchMethod::Bptt),
+            ("BPTT by autodiff", BenchMethod::BpttAutodiff),
+            ("forward", BenchMethod::Forward),
+        ] {
             group.bench_function(name, |bencher| {
                 bencher.iter_custom(|iterations| {
                     let repeats = u32::try_from(iterations).unwrap_or(u32::MAX);

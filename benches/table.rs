@@ -63,14 +63,19 @@ fn workloads(quick: bool) -> Vec<Workload> {
 }
 
 fn table(args: &Args) -> Result<()> {
-    println!("| workload | e-prop | BPTT | BPTT / e-prop | simulation alone | e-prop / simulation |");
-    println!("|---|---|---|---|---|---|");
+    println!(
+        "| workload | e-prop | BPTT by kernels | BPTT by autodiff | autodiff / e-prop | simulation alone | \
+         e-prop / simulation |"
+    );
+    println!("|---|---|---|---|---|---|---|");
     for workload in workloads(args.quick) {
         let values = [workload.steps, workload.batch, workload.neurons].map(u64::from);
         let gates = if workload.cell == CellName::Lstm { 4 } else { 1 };
         let bptt = gates * values.iter().product::<u64>() <= MAX_BPTT_VALUES / 10;
         let mut methods = vec![BenchMethod::Eprop, BenchMethod::Forward];
-        methods.extend(bptt.then_some(BenchMethod::Bptt));
+        if bptt {
+            methods.extend([BenchMethod::Bptt, BenchMethod::BpttAutodiff]);
+        }
         let mut times = vec![Vec::new(); methods.len()];
         let mut bytes = vec![0; methods.len()];
         for _ in 0..args.rounds {
@@ -85,12 +90,12 @@ fn table(args: &Args) -> Result<()> {
             let megabytes = bytes[index] as f64 / 1e6;
             format!("{} ms, {megabytes:.1} MB", three_digits(times[index]))
         };
-        let (of_bptt, ratio) = match bptt {
-            true => (cell(2), three_digits(times[2] / times[0])),
-            false => ("too large".into(), String::new()),
+        let of_bptt = match bptt {
+            true => format!("{} | {} | {}", cell(2), cell(3), three_digits(times[3] / times[0])),
+            false => "too large | too large |".into(),
         };
         let forward = three_digits(times[0] / times[1]);
-        println!("| {} | {} | {of_bptt} | {ratio} | {} | {forward} |", workload.title(), cell(0), cell(1));
+        println!("| {} | {} | {of_bptt} | {} | {forward} |", workload.title(), cell(0), cell(1));
     }
     Ok(())
 }
@@ -120,7 +125,7 @@ fn compared(quick: bool) -> Vec<(Workload, &'static [&'static str])> {
 }
 
 fn peers(python: &Path, args: &Args) -> Result<()> {
-    println!("| workload | ours | ours, BPTT | XLA program | time | time / ours |");
+    println!("| workload | e-prop | BPTT | XLA program | time | time / e-prop |");
     println!("|---|---|---|---|---|---|");
     for (workload, modes) in compared(args.quick) {
         let (mut ours, mut our_bptt) = (Vec::new(), Vec::new());

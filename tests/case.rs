@@ -166,9 +166,9 @@ impl<C: Cell> Problem<C> {
         Eprop::new(self.objective, Symmetric).with_chunk(chunk).with_outputs(true)
     }
 
-    /// BPTT along some paths.
+    /// BPTT along some paths, by Burn's autodiff of the cell's steps.
     pub fn bptt(&self, paths: GradientPaths) -> Bptt {
-        Bptt::new(self.objective).with_paths(paths).with_outputs(true)
+        Bptt::new(self.objective).with_paths(paths).with_outputs(true).with_kernels(false)
     }
 
     /// The problem with all recurrent weights 0.

@@ -37,6 +37,7 @@ fn contract<C: Cell>(build: Build<C>) {
             any_chunk(&problem, &eprop);
             any_pieces(&problem, &eprop, &case);
             one_window(&problem);
+            kernels_in_the_graph(&problem);
         }
         Ok(())
     };
@@ -126,6 +127,18 @@ fn one_window<C: Cell>(problem: &Problem<C>) {
     assert_close("outputs of windows", &windows.outputs, &bptt.outputs, 1e-11);
     let pieces = stream(&unregularized, truncated, lengths.collect());
     assert_same_gradients("BPTT in windows and in pieces", &pieces.gradients, &windows.gradients, 1e-11);
+}
+
+/// A cell's kernel in the autodiff graph is the cell's steps, along whichever paths.
+fn kernels_in_the_graph<C: Cell>(problem: &Problem<C>) {
+    for [recurrent, reset, between_layers] in
+        [[true; 3], [false; 3], [true, false, true], [false, true, true], [true, true, false]]
+    {
+        let paths = GradientPaths { recurrent, reset, between_layers };
+        let steps = problem.estimate(problem.bptt(paths));
+        let kernels = problem.estimate(problem.bptt(paths).with_kernels(true));
+        kernels.assert_agrees(&format!("BPTT by kernels along {paths:?}"), &steps, 1e-10);
+    }
 }
 
 fn cases() -> impl Strategy<Value = Case> {

@@ -11,6 +11,8 @@ use crate::cell::{Cell, CellState, Linearization, SimulatedChunk, SynapticChunk,
 use crate::eligibility::Presynaptic;
 use crate::error::ConfigError;
 use crate::init::{Initializer, float_options, float_param};
+use crate::kernel::graph::SimulatedSequence;
+use crate::kernel::{self, List};
 use crate::readout::{LeakyReadout, LeakyReadoutConfig};
 use crate::steps::{join_layers, multiply_steps, split_steps};
 
@@ -297,7 +299,7 @@ impl<C: Cell> RecurrentLayer<C> {
             }),
         };
         let (outputs, after, linearization, transition) = match simulated {
-            Some(SimulatedChunk { outputs, state, linearization }) => {
+            Some(SimulatedChunk { outputs, state, linearization, .. }) => {
                 (outputs, state, Some(linearization), None)
             }
             None => {
@@ -320,6 +322,50 @@ impl<C: Cell> RecurrentLayer<C> {
         let ones = self.bias.is_some().then(ones).map(Presynaptic::AtOnce);
         let own = Presynaptic::Delayed { values: outputs.clone(), before };
         [Presynaptic::AtOnce(inputs), own].into_iter().chain(ones).collect()
+    }
+}
+
+impl<C: Cell> RecurrentLayer<C> {
+    /// Runs the layer through a whole sequence [steps, batch, inputs] in its autodiff graph, by the cell's kernel; `None`
+    /// where it has none. The graph sees one node.
+    fn connect(&self, state: &mut CellState, inputs: Tensor<3>, paths: GradientPaths) -> Option<Tensor<3>> {
+        let plain = |tensor: &Tensor<2>| tensor.clone().without_autodiff();
+        let before = state.output.clone().without_autodiff();
+        let (w_in, w_rec) = (self.w_in.val(), self.recurrent_weights());
+        let bias = self.bias.as_ref().map(Param::val);
+        let simulated = self.cell.valid().simulate(&SynapticChunk {
+            state: state.detach(),
+            inputs: inputs.clone().without_autodiff(),
+            w_in: plain(&w_in),
+            bias: bias.clone().map(Tensor::without_autodiff),
+            w_rec: plain(&w_rec),
+        })?;
+        *state = simulated.state;
+        let neurons = before.dims()[1];
+        let columns = C::CURRENTS * neurons;
+        let options: TensorCreationOptions = (&before.device(), before.dtype()).into();
+        let mut feedback = match paths.recurrent {
+            true => plain(&w_rec).transpose(),
+            false => Tensor::zeros([columns, neurons], options.clone()),
+        };
+        if let Some(weights) = simulated.own_output.filter(|_| paths.reset) {
+            let eye = Tensor::<2>::eye(neurons, &before.device()).cast(before.dtype());
+            feedback = feedback + eye * weights.unsqueeze();
+        }
+        let (plan, coefficients) = kernel::plan(&simulated.linearization);
+        // All tensors of a node are in the graph, or are constants of it.
+        let node = |tensor: Tensor<2>| tensor.into_dispatch();
+        let sequence = SimulatedSequence {
+            bias: bias.unwrap_or_else(|| Tensor::zeros([columns], options)).into_dispatch(),
+            inputs: inputs.into_dispatch(),
+            w_in: node(w_in),
+            w_rec: node(w_rec),
+            outputs: simulated.outputs.into_dispatch(),
+            before: node(before),
+            coefficients: List::lower(coefficients),
+            feedback: node(feedback),
+        };
+        Some(kernel::connect(sequence, plan))
     }
 }
 
@@ -402,6 +448,33 @@ impl<C: Cell> Network<C> {
             })
             .collect();
         (Tensor::cat(outputs, 0).swap_dims(0, 1), state)
+    }
+
+    /// Runs all layers and the readout through a whole sequence [steps, batch, inputs] in the autodiff graph, by kernels;
+    /// `None` where the cell has none. Returns z of each layer and y. The state leaves the graph.
+    pub(crate) fn connect(
+        &self,
+        state: &mut NetworkState,
+        inputs: Tensor<3>,
+        paths: GradientPaths,
+    ) -> Option<(Vec<Tensor<3>>, Tensor<3>)> {
+        let mut below = inputs;
+        let mut layers = Vec::with_capacity(self.layers.len());
+        let mut after = state.clone();
+        for (layer, state) in self.layers.iter().zip(&mut after.layers) {
+            let outputs = layer.connect(state, below, paths)?;
+            below = if paths.between_layers { outputs.clone() } else { outputs.clone().detach() };
+            layers.push(outputs);
+        }
+        let neurons = match layers.as_slice() {
+            [layer] => layer.clone(),
+            _ => Tensor::cat(layers.clone(), 2),
+        };
+        let outputs = self.readout.connect(neurons, state.output.clone());
+        let steps = outputs.dims()[0];
+        after.output = outputs.clone().narrow(0, steps - 1, 1).squeeze_dim::<2>(0).without_autodiff();
+        *state = after;
+        Some((layers, outputs))
     }
 
     /// Runs all layers and the readout through a chunk of inputs [steps, batch, inputs] outside of autodiff.

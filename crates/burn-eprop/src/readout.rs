@@ -7,7 +7,7 @@
 
 use burn::config::Config;
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, TensorCreationOptions};
+use burn::tensor::{Tensor, TensorCreationOptions, TensorData};
 use rand::Rng;
 
 use crate::carried::{Archive, Carried};
@@ -131,6 +131,29 @@ impl LeakyReadout {
             return (drive, last);
         }
         low_pass(drive, self.decay, Some(last))
+    }
+}
+
+impl LeakyReadout {
+    /// As [`forward`](Self::forward), for a whole sequence [steps, batch, neurons] in the autodiff graph.
+    pub(crate) fn connect(&self, neurons: Tensor<3>, last: Tensor<2>) -> Tensor<3> {
+        let [steps, batch, size] = neurons.dims();
+        let weight = self.weight.val().mul_scalar(self.factor());
+        let outputs = weight.dims()[1];
+        let mut drive = neurons.reshape([steps * batch, size]).matmul(weight);
+        if let Some(bias) = &self.bias {
+            drive = drive + bias.val().unsqueeze();
+        }
+        let drive = drive.reshape([steps, batch, outputs]);
+        if self.decay == 0.0 {
+            return drive;
+        }
+        // What remains of y before the sequence decays on its own.
+        let powers = (1..=steps).map(|step| self.decay.powi(step as i32)).collect::<Vec<_>>();
+        let last = last.without_autodiff();
+        let powers =
+            Tensor::<3>::from_data(TensorData::new(powers, [steps, 1, 1]), (&last.device(), last.dtype()));
+        kernel::filter(drive, self.decay) + powers * last.unsqueeze_dim(0)
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use burn::optim::{AdamConfig, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_eprop::cell::{AlifConfig, LifConfig, LstmConfig};
-use burn_eprop::estimator::{default_chunk, evaluate};
+use burn_eprop::estimator::{Bptt, default_chunk, evaluate};
 use burn_eprop::readout::LeakyReadoutConfig;
 use burn_eprop::signal::Symmetric;
 use burn_eprop::{Batch, Cell, Loss, Network, NetworkConfig, Objective, OptimizerHook};
@@ -77,8 +77,10 @@ pub struct BenchArgs {
 pub enum BenchMethod {
     /// A training step by e-prop.
     Eprop,
-    /// By back-propagation through time.
+    /// By back-propagation through time, with the cell's kernel as one node of the graph.
     Bptt,
+    /// By back-propagation through time, with each operation of each step as a node of the graph.
+    BpttAutodiff,
     /// By back-propagation through time within windows of `--chunk` steps.
     TruncatedBptt,
     /// Of the readout alone.
@@ -88,14 +90,17 @@ pub enum BenchMethod {
 }
 
 impl BenchMethod {
-    fn learns_by(self) -> Option<MethodName> {
-        match self {
-            Self::Eprop => Some(MethodName::Eprop),
-            Self::Bptt => Some(MethodName::Bptt),
-            Self::TruncatedBptt => Some(MethodName::TruncatedBptt),
-            Self::Readout => Some(MethodName::Readout),
-            Self::Forward => None,
-        }
+    /// The estimator, unless nothing is learnt.
+    fn estimator(self, chunk: usize, objective: Objective) -> Option<Method> {
+        let name = match self {
+            Self::Eprop => MethodName::Eprop,
+            Self::Bptt => MethodName::Bptt,
+            Self::TruncatedBptt => MethodName::TruncatedBptt,
+            Self::Readout => MethodName::Readout,
+            Self::BpttAutodiff => return Some(Method::Bptt(Bptt::new(objective).with_kernels(false))),
+            Self::Forward => return None,
+        };
+        Some(Method::new(name, Box::new(Symmetric), chunk, objective).without_outputs())
     }
 }
 
@@ -180,10 +185,8 @@ impl Bench<'_> {
         let default = default_chunk(&network, self.args.batch as usize);
         let chunk = self.args.chunk.map_or(default, |chunk| chunk as usize);
         let optimizer: ModuleOptimizer = AdamConfig::new().init();
-        let mut hook = self.args.method.learns_by().map(|method| {
-            let method = Method::new(method, Box::new(Symmetric), chunk, objective);
-            OptimizerHook::new(optimizer, method.without_outputs())
-        });
+        let estimator = self.args.method.estimator(chunk, objective);
+        let mut hook = estimator.map(|estimator| OptimizerHook::new(optimizer, estimator));
 
         let mut times = Vec::new();
         let mut peak = 0;

@@ -130,7 +130,10 @@ impl Firing {
         let (c, a) = (coefficients.next(), coefficients.next());
         let adapts = adaptation.is_some();
         let rows = |coefficient: Option<Tensor<2>>| if adapts { vec![coefficient] } else { vec![] };
+        // v^t = α v^{t−1} + ζ (I^t − θ/ζ z^{t−1})
+        let reset = constant(input_factor).recip().mul_scalar(-self.threshold);
         Some(SimulatedChunk {
+            own_output: Some(reset),
             outputs: Tensor::from_dispatch(run.outputs),
             state: CellState { hidden: [v].into_iter().chain(state).collect(), carried, output },
             linearization: Linearization {

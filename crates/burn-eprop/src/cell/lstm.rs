@@ -142,6 +142,7 @@ impl Cell for Lstm {
         let mut coefficients = run.linearization.lift::<2>().into_iter();
         let mut next = || coefficients.next();
         Some(SimulatedChunk {
+            own_output: None,
             outputs: Tensor::from_dispatch(run.outputs),
             state: CellState {
                 hidden: vec![Tensor::from_dispatch(run.c)],

@@ -91,6 +91,9 @@ pub struct SimulatedChunk {
     pub state: CellState,
     /// The derivatives of the steps, whose rows are steps · batch.
     pub linearization: Linearization,
+    /// What z^{t−1} does to the step besides the recurrent current (the reset), as a weight onto each neuron's current,
+    /// `[neurons]`.
+    pub own_output: Option<Tensor<1>>,
 }
 
 impl Transition {

@@ -30,7 +30,7 @@ use burn::tensor::Tensor;
 
 use crate::carried::{Archive, Carried};
 use crate::cell::Linearization;
-use crate::kernel::{self, CarriedTraces, List, Summed, TraceChunk, TracePlan};
+use crate::kernel::{self, CarriedTraces, List, Summed, TraceChunk};
 use adjoint::{Adjoint, Seed};
 
 /// How many traces there are.
@@ -210,43 +210,18 @@ impl EligibilityTraces {
 
     /// As [`advance`](Self::advance), by the kernel.
     fn advance_by_kernel(&mut self, chunk: Chunk, keep: bool) -> Tensor<2> {
-        let linearization = chunk.linearization;
-        let mut coefficients = Vec::new();
-        let mut list = |coefficient: &Option<Tensor<2>>| {
-            coefficients.push(coefficient.clone()?);
-            Some(coefficients.len() - 1)
-        };
-        let [a, b] = [&linearization.a, &linearization.b]
-            .map(|matrix| matrix.iter().flatten().map(&mut list).collect::<Vec<_>>());
-        let [c, d] = [&linearization.c, &linearization.d]
-            .map(|vector| vector.iter().map(&mut list).collect::<Vec<_>>());
-        let (components, currents) = (linearization.components(), linearization.currents());
-        let entries = (0..components).flat_map(|hidden| (0..currents).map(move |current| (hidden, current)));
-        let reached: Vec<_> =
-            entries.map(|(hidden, current)| linearization.reaches(hidden, current)).collect();
+        let (mut plan, coefficients) = kernel::plan(chunk.linearization);
+        let (reached, currents) = (plan.reached.clone(), plan.currents);
         let sums = match &mut self.summed {
             SummedTraces::PerTrial(sums) => std::mem::take(sums),
             SummedTraces::Off | SummedTraces::OverBatch(_) => Vec::new(),
         };
-        let mut plan = TracePlan {
-            kappa: self.kappa,
-            pre_decay: linearization.pre_decay,
-            components,
-            currents,
-            a,
-            b,
-            c,
-            d,
-            keep,
-            summed: match self.summed {
-                SummedTraces::Off => Summed::Off,
-                SummedTraces::OverBatch(_) => Summed::OverBatch,
-                SummedTraces::PerTrial(_) => Summed::PerTrial,
-            },
-            reached: reached.clone(),
-            delayed: Vec::new(),
-            // Gates are hardly ever closed; pseudo-derivatives are 0 away from the threshold.
-            dense: currents > 1,
+        plan.kappa = self.kappa;
+        plan.keep = keep;
+        plan.summed = match self.summed {
+            SummedTraces::Off => Summed::Off,
+            SummedTraces::OverBatch(_) => Summed::OverBatch,
+            SummedTraces::PerTrial(_) => Summed::PerTrial,
         };
         let vectors = std::mem::take(&mut self.vectors).into_iter().flatten().flatten();
         let filtered = std::mem::take(&mut self.filtered).into_iter().flatten();

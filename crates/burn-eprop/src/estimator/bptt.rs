@@ -19,6 +19,7 @@ pub struct Bptt {
     objective: Objective,
     paths: GradientPaths,
     outputs: bool,
+    kernels: bool,
 }
 
 impl Bptt {
@@ -28,13 +29,19 @@ impl Bptt {
     ///
     /// If the objective is not [valid](Objective::validate).
     pub fn new(objective: Objective) -> Self {
-        Self { objective: objective.checked(), paths: GradientPaths::ALL, outputs: false }
+        Self { objective: objective.checked(), paths: GradientPaths::ALL, outputs: false, kernels: true }
     }
 
     /// Follows the given paths only. Without the reset's path this is the variant that leaves the
     /// reset out of the graph; with [`GradientPaths::LOCAL`] it is symmetric e-prop computed by autodiff.
     pub fn with_paths(self, paths: GradientPaths) -> Self {
         Self { paths, ..self }
+    }
+
+    /// Whether a cell's kernel may stand for its steps in the graph, where it has one (the default). Without, every
+    /// operation of every step is a node of Burn's autodiff: slower, and the reference for the kernels.
+    pub fn with_kernels(self, kernels: bool) -> Self {
+        Self { kernels, ..self }
     }
 
     /// Whether estimates hold the outputs of all steps.
@@ -49,7 +56,8 @@ impl<C: Cell> GradientEstimator<C> for Bptt {
         let network = with_autodiff(network);
         let divisor = loss_divisor(&self.objective, batch);
         let chunk = batch.chunk(0..batch.steps(), divisor, network.readout.weight.dtype());
-        let window = run_window(&network, network.initial_state(batch.size()), &chunk, self.paths);
+        let window =
+            run_window(&network, network.initial_state(batch.size()), &chunk, self.paths, self.kernels);
         let loss = window.loss(&self.objective, &chunk);
 
         let mut spikes = SpikeCounter::new(&network, batch.size());
@@ -95,13 +103,17 @@ pub(super) fn with_autodiff<C: Cell>(network: &Network<C>) -> Network<C> {
     }
 }
 
-/// Runs a network through a chunk of a batch, in its autodiff graph where it has one.
+/// Runs a network through a chunk of a batch in its autodiff graph, by kernels where it may and can.
 pub(super) fn run_window<C: Cell>(
     network: &Network<C>,
     mut state: NetworkState,
     chunk: &BatchChunk,
     paths: GradientPaths,
+    kernels: bool,
 ) -> Window {
+    if kernels && let Some((layers, outputs)) = network.connect(&mut state, chunk.inputs.clone(), paths) {
+        return Window { layers, outputs, state };
+    }
     let options = RunOptions { paths, record: false };
     let mut below = split_steps(chunk.inputs.clone());
     let mut layers = Vec::with_capacity(network.layers.len());

@@ -107,7 +107,7 @@ impl<C: Cell> OnlineEstimator<C> for TruncatedBptt {
         let mut loss = 0.0;
         let mut outputs = Vec::new();
         for chunk in chunks(&network, piece, &self.objective, self.window) {
-            let window = run_window(&network, state.network.clone(), &chunk, self.paths);
+            let window = run_window(&network, state.network.clone(), &chunk, self.paths, true);
             let task_loss = window.loss(&self.objective, &chunk);
             loss += task_loss.clone().into_scalar::<f64>();
             let mut objective = task_loss;

@@ -9,6 +9,7 @@
 
 #![allow(deprecated, reason = "burn-ndarray is deprecated upstream, and served here as long as it lasts")]
 
+pub mod graph;
 mod host;
 mod lstm;
 mod ops;
@@ -25,6 +26,9 @@ pub use spiking::SpikingDynamics;
 pub use traces::{Summed, TracePlan};
 
 use burn::backend::{Dispatch, DispatchTensorKind};
+use graph::{GraphBackend, SimulatedSequence};
+
+use crate::cell::Linearization;
 use burn::tensor::{DType, Tensor};
 
 /// Whether there are kernels for a tensor's device and type, and it is outside of any autodiff graph.
@@ -48,6 +52,38 @@ pub(crate) fn in_pool<R: Send>(on_cpu: bool, work: impl FnOnce() -> R + Send) ->
     if on_cpu { rayon::scope(|_| work()) } else { work() }
 }
 
+/// Where a linearisation's coefficients are in a list, and the list. No filter, sums or traces are asked for yet.
+pub(crate) fn plan(linearization: &Linearization) -> (TracePlan, Vec<Tensor<2>>) {
+    let mut coefficients = Vec::new();
+    let mut list = |coefficient: &Option<Tensor<2>>| {
+        coefficients.push(coefficient.clone()?);
+        Some(coefficients.len() - 1)
+    };
+    let [a, b] = [&linearization.a, &linearization.b]
+        .map(|matrix| matrix.iter().flatten().map(&mut list).collect::<Vec<_>>());
+    let [c, d] =
+        [&linearization.c, &linearization.d].map(|vector| vector.iter().map(&mut list).collect::<Vec<_>>());
+    let (components, currents) = (linearization.components(), linearization.currents());
+    let entries = (0..components).flat_map(|hidden| (0..currents).map(move |current| (hidden, current)));
+    let plan = TracePlan {
+        kappa: 0.0,
+        pre_decay: linearization.pre_decay,
+        components,
+        currents,
+        a,
+        b,
+        c,
+        d,
+        reached: entries.map(|(hidden, current)| linearization.reaches(hidden, current)).collect(),
+        delayed: Vec::new(),
+        keep: false,
+        summed: Summed::Off,
+        // Gates are hardly ever closed; pseudo-derivatives are 0 away from the threshold.
+        dense: currents > 1,
+    };
+    (plan, coefficients)
+}
+
 /// Simulates a chunk of a spiking population.
 pub(crate) fn simulate_spiking(
     chunk: SpikingChunk<Dispatch>,
@@ -59,6 +95,16 @@ pub(crate) fn simulate_spiking(
 /// Simulates a chunk of an LSTM population.
 pub(crate) fn simulate_lstm(chunk: LstmChunk<Dispatch>) -> LstmRun<Dispatch> {
     Dispatch::simulate_lstm(chunk)
+}
+
+/// z of a simulated sequence in the autodiff graph.
+pub(crate) fn connect(sequence: SimulatedSequence<Dispatch>, plan: TracePlan) -> Tensor<3> {
+    Tensor::from_dispatch(Dispatch::connect(sequence, plan))
+}
+
+/// `y^t = decay · y^{t−1} + x^t` over x [steps, batch, feature], from 0, in the autodiff graph.
+pub(crate) fn filter(x: Tensor<3>, decay: f64) -> Tensor<3> {
+    Tensor::from_dispatch(Dispatch::filter(x.into_dispatch(), decay))
 }
 
 /// Advances traces by a chunk.

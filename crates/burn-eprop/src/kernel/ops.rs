@@ -157,6 +157,15 @@ pub trait KernelBackend: Backend {
     /// Advances traces by a chunk.
     fn advance_traces(#[extension_type] chunk: TraceChunk<Self>, plan: TracePlan) -> TraceRun<Self>;
 
+    /// w, the gradient of the currents [steps · batch, currents · post], from that of the outputs [steps, batch, post],
+    /// the coefficients and the feedback weights [currents · post, post]; see [`graph`](super::graph).
+    fn back_propagate(
+        gradient: FloatTensor<Self>,
+        #[extension_type] coefficients: List<Self>,
+        feedback: FloatTensor<Self>,
+        plan: TracePlan,
+    ) -> FloatTensor<Self>;
+
     /// `y^t = decay · y^{t−1} + x^t` over x [steps, batch, feature] from y [batch, feature] (0 where there is none),
     /// backwards in time if `reverse`. Returns all y and the last that was computed.
     fn low_pass(
@@ -251,6 +260,17 @@ macro_rules! implement {
 
             fn advance_traces(chunk: TraceChunk<Self>, plan: TracePlan) -> TraceRun<Self> {
                 by_type!(chunk.coefficients.0[0].dtype(), E => traces::advance::<Self, E>(chunk, &plan))
+            }
+
+            fn back_propagate(
+                gradient: FloatTensor<Self>,
+                coefficients: List<Self>,
+                feedback: FloatTensor<Self>,
+                plan: TracePlan,
+            ) -> FloatTensor<Self> {
+                by_type!(gradient.dtype(), E => {
+                    traces::back_propagate::<Self, E>(&gradient, &coefficients, &feedback, &plan)
+                })
             }
 
             fn low_pass(
