@@ -2,7 +2,8 @@
 
 use burn::module::Module;
 use burn_eprop::cell::InputNormalization;
-use burn_eprop::estimator::TruncatedBptt;
+use burn_eprop::estimator::{TruncatedBptt, evaluate};
+use burn_eprop::kernel::by_tensor_operations;
 use burn_eprop::loss::{RateAveraging, RateRegularization, Reduction};
 use burn_eprop::network::GradientPaths;
 use burn_eprop::surrogate::PseudoDerivative;
@@ -38,6 +39,7 @@ fn contract<C: Cell>(build: Build<C>) {
             any_pieces(&problem, &eprop, &case);
             one_window(&problem);
             kernels_in_the_graph(&problem);
+            kernels_are_tensor_operations(&problem, &case);
         }
         Ok(())
     };
@@ -139,6 +141,22 @@ fn kernels_in_the_graph<C: Cell>(problem: &Problem<C>) {
         let kernels = problem.estimate(problem.bptt(paths).with_kernels(true));
         kernels.assert_agrees(&format!("BPTT by kernels along {paths:?}"), &steps, 1e-10);
     }
+}
+
+/// Kernels and tensor operations find the same, in chunks, in pieces, and without learning.
+fn kernels_are_tensor_operations<C: Cell>(problem: &Problem<C>, case: &Case) {
+    let Problem { network, batch, objective } = problem;
+    let findings = || {
+        let mut outputs = values(&network.forward(batch.inputs().clone()));
+        outputs.extend(values(&evaluate(network, batch, objective).outputs));
+        let pieces = stream(problem, problem.eprop(4), random_pieces(case));
+        (problem.estimate(problem.eprop(5)), pieces, outputs)
+    };
+    let (chunks, pieces, outputs) = findings();
+    let (chunks_of_operations, pieces_of_operations, outputs_of_operations) = by_tensor_operations(findings);
+    chunks.assert_agrees("chunks by kernels and by tensor operations", &chunks_of_operations, 1e-11);
+    pieces.assert_agrees("pieces by kernels and by tensor operations", &pieces_of_operations, 1e-11);
+    assert_close("outputs by kernels and by tensor operations", &outputs, &outputs_of_operations, 1e-11);
 }
 
 fn cases() -> impl Strategy<Value = Case> {

@@ -25,14 +25,35 @@ pub use ops::{
 pub use spiking::SpikingDynamics;
 pub use traces::{Summed, TracePlan};
 
+use std::cell::Cell;
+
 use burn::backend::{Dispatch, DispatchTensorKind};
 use graph::{GraphBackend, SimulatedSequence};
 
 use crate::cell::Linearization;
 use burn::tensor::{DType, Tensor};
 
+thread_local! {
+    static BY_TENSOR_OPERATIONS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does work by tensor operations alone, on any device: the reference for the kernels.
+pub fn by_tensor_operations<R>(work: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            BY_TENSOR_OPERATIONS.set(self.0);
+        }
+    }
+    let _restore = Restore(BY_TENSOR_OPERATIONS.replace(true));
+    work()
+}
+
 /// Whether there are kernels for a tensor's device and type, and it is outside of any autodiff graph.
 pub fn is_supported<const D: usize>(tensor: &Tensor<D>) -> bool {
+    if BY_TENSOR_OPERATIONS.get() {
+        return false;
+    }
     if tensor.is_autodiff() || !matches!(tensor.dtype(), DType::F32 | DType::F64) {
         return false;
     }
