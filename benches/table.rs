@@ -18,12 +18,13 @@ use peak_alloc::PeakAlloc;
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-/// BPTT is left out where its graph would take more values than this.
-const MAX_BPTT_VALUES: u64 = 400_000_000;
+/// BPTT is left out where more currents than this, over all steps, would have to be remembered: autodiff keeps some
+/// hundred bytes for each.
+const MAX_BPTT_CURRENTS: u64 = 40_000_000;
 
 #[derive(Parser)]
 struct Args {
-    /// Compare with the programs of benches/peers, run by this Python
+    /// Compare with the XLA program benches/peers/jax_eprop.py, run by this Python
     #[arg(long, value_name = "PYTHON")]
     peers: Option<PathBuf>,
     /// How often each is measured, in turn
@@ -71,7 +72,7 @@ fn table(args: &Args) -> Result<()> {
     for workload in workloads(args.quick) {
         let values = [workload.steps, workload.batch, workload.neurons].map(u64::from);
         let gates = if workload.cell == CellName::Lstm { 4 } else { 1 };
-        let bptt = gates * values.iter().product::<u64>() <= MAX_BPTT_VALUES / 10;
+        let bptt = gates * values.iter().product::<u64>() <= MAX_BPTT_CURRENTS;
         let mut methods = vec![BenchMethod::Eprop, BenchMethod::Forward];
         if bptt {
             methods.extend([BenchMethod::Bptt, BenchMethod::BpttAutodiff]);

@@ -157,7 +157,10 @@ impl Batch {
     pub fn loss_steps(&self) -> f64 {
         let count = || match &self.mask {
             None => self.lengths().iter().sum::<usize>() as f64,
-            Some(_) => self.stretches().map(|time| self.weights_in(time).sum().into_scalar::<f64>()).sum(),
+            Some(_) => self
+                .stretches()
+                .map(|time| self.weights_in(time).cast(DType::F32).sum().into_scalar::<f64>())
+                .sum(),
         };
         *self.loss_steps.get_or_init(count)
     }
@@ -179,7 +182,10 @@ impl Batch {
     fn weights_in(&self, time: Range<usize>) -> Tensor<2> {
         let mask = self.mask.clone().map(|mask| mask.slice_dim(1, time.clone()));
         match (mask, self.valid_in(time.clone())) {
-            (Some(mask), Some(valid)) => mask * valid,
+            (Some(mask), Some(valid)) => {
+                let valid = valid.cast(mask.dtype());
+                mask * valid
+            }
             (Some(weights), None) | (None, Some(weights)) => weights,
             (None, None) => Tensor::ones([self.size(), time.len()], self.options()),
         }

@@ -117,7 +117,7 @@ impl NeuronConstant {
     /// The constant of each neuron, `[neurons]`.
     pub fn vector(&self, neurons: usize, options: &TensorCreationOptions) -> Tensor<1> {
         match (self.shared, &self.values) {
-            (None, Some(values)) => values.val(),
+            (None, Some(values)) => values.val().cast(options.dtype_or(values.dtype())),
             (shared, _) => Tensor::full([neurons], shared.unwrap_or_default(), options.clone()),
         }
     }

@@ -329,6 +329,9 @@ impl<C: Cell> RecurrentLayer<C> {
     /// Runs the layer through a whole sequence [steps, batch, inputs] in its autodiff graph, by the cell's kernel; `None`
     /// where it has none. The graph sees one node.
     fn connect(&self, state: &mut CellState, inputs: Tensor<3>, paths: GradientPaths) -> Option<Tensor<3>> {
+        if !kernel::is_supported(&inputs.clone().without_autodiff()) {
+            return None;
+        }
         let plain = |tensor: &Tensor<2>| tensor.clone().without_autodiff();
         let before = state.output.clone().without_autodiff();
         let (w_in, w_rec) = (self.w_in.val(), self.recurrent_weights());
@@ -409,7 +412,7 @@ impl<C: Cell> Network<C> {
     ///
     /// # Panics
     ///
-    /// If the inputs are not as many as the network's, or there is no step.
+    /// If the inputs are not as many as the network's, or there is no sequence or no step.
     pub fn forward(&self, inputs: Tensor<3>) -> Tensor<3> {
         let state = self.initial_state(inputs.dims()[0]);
         self.forward_from(inputs, state).0
@@ -512,11 +515,24 @@ impl NetworkState {
     ///
     /// If the state is not of this network's sizes and this batch.
     pub(crate) fn check<C: Cell>(&self, network: &Network<C>, batch: usize) {
+        assert!(batch > 0, "a batch without a sequence");
         let given: Vec<_> = self.layers.iter().map(|state| state.output.dims()).collect();
         let expected: Vec<_> = network.layers.iter().map(|layer| [batch, layer.cell.neurons()]).collect();
         assert_eq!(
             given, expected,
             "state of layers {given:?}, [batch, neurons], where {expected:?} is needed"
+        );
+        for (state, &[_, neurons]) in self.layers.iter().zip(&expected) {
+            let counts = (state.hidden.len(), state.carried.len());
+            assert_eq!(counts, (C::HIDDEN, C::CARRIED), "(hidden, carried) values of a state");
+            for part in state.hidden.iter().chain(&state.carried) {
+                assert_eq!(part.dims(), [batch, neurons], "a state's part, [batch, neurons]");
+            }
+        }
+        let (given, expected) = (self.output.dims(), [batch, network.outputs()]);
+        assert_eq!(
+            given, expected,
+            "state of outputs {given:?}, [batch, outputs], where {expected:?} is needed"
         );
     }
 

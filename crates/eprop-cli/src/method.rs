@@ -25,7 +25,7 @@ pub enum CellName {
 pub enum MethodName {
     /// Eligibility traces times a learning signal.
     Eprop,
-    /// Back-propagation through time, by autodiff.
+    /// Back-propagation through time.
     Bptt,
     /// Back-propagation through time within windows of `--chunk` steps.
     TruncatedBptt,

@@ -171,8 +171,8 @@ impl EligibilityTraces {
 
     /// Advances the traces by a chunk and returns its gradient Σ_t L ē, [pre, currents · post].
     ///
-    /// With `keep` false the traces at the chunk's end are not computed: for the last chunk of a
-    /// sequence.
+    /// With `keep` false the traces at the chunk's end are not computed, and start from 0 again: for the last chunk
+    /// of a sequence.
     ///
     /// # Panics
     ///
@@ -187,10 +187,21 @@ impl EligibilityTraces {
         }
         let dims: Vec<_> = chunk.pre.iter().map(Presynaptic::dims).collect();
         let width: usize = dims.iter().map(|[.., width]| width).sum();
-        let fits = width == of_pre && dims.iter().all(|dims| dims[..2] == [steps, batch]);
+        let before_fits = |part: &Presynaptic| match part {
+            Presynaptic::AtOnce(_) => true,
+            Presynaptic::Delayed { values, before } => before.dims() == [batch, values.dims()[2]],
+        };
+        let fits = width == of_pre
+            && dims.iter().all(|dims| dims[..2] == [steps, batch])
+            && chunk.pre.iter().all(before_fits);
         assert!(fits, "presynaptic values {dims:?} for traces of {:?}", [steps, batch, of_pre]);
         let found = chunk.linearization.currents();
         assert_eq!(found, currents, "a linearization of {found} currents for traces of {currents}");
+        check_rows(chunk.linearization, [steps * batch, post]);
+        if let Some(valid) = &chunk.valid {
+            let (given, expected) = (valid.dims(), [steps, batch, 1]);
+            assert_eq!(given, expected, "valid steps {given:?} where {expected:?} is needed");
+        }
         if chunk.pre.iter().all(|part| kernel::is_supported(part.as_tensor())) {
             return self.advance_by_kernel(chunk, keep);
         }
@@ -204,6 +215,8 @@ impl EligibilityTraces {
         self.accumulate(&adjoint, &pre, chunk.valid);
         if keep {
             self.carry(&adjoint, &pre);
+        } else {
+            (self.vectors, self.filtered) = (Vec::new(), Vec::new());
         }
         total
     }
@@ -392,6 +405,23 @@ impl EligibilityTraces {
         }
         self.vectors = vectors;
         self.filtered = filtered;
+    }
+}
+
+/// # Panics
+///
+/// If a coefficient does not have these rows and columns, or there is none.
+fn check_rows(linearization: &Linearization, expected: [usize; 2]) {
+    let Linearization { a, b, c, d, .. } = linearization;
+    let matrices = a.iter().chain(b).flatten();
+    let mut coefficients = matrices.chain(c).chain(d).flatten().peekable();
+    assert!(coefficients.peek().is_some(), "a current must reach the output or a hidden value");
+    for coefficient in coefficients {
+        let given = coefficient.dims();
+        assert_eq!(
+            given, expected,
+            "a coefficient {given:?} of a chunk with [steps · batch, post] {expected:?}"
+        );
     }
 }
 

@@ -1,4 +1,4 @@
-//! Back-propagation through time by Burn's autodiff: the exact baseline.
+//! Back-propagation through time in Burn's autodiff graph: the exact baseline.
 
 use burn::module::Module;
 use burn::optim::GradientsParams;

@@ -43,7 +43,7 @@ pub fn default_chunk<C: Cell>(network: &Network<C>, batch: usize) -> usize {
     if C::CURRENTS > 1 {
         return widest.clamp(100, 300);
     }
-    (CHUNK_VALUES / (batch * widest)).clamp(100, 400)
+    (CHUNK_VALUES / (batch.max(1) * widest)).clamp(100, 400)
 }
 
 /// How many values of a chunk spiking neurons should remember at most: a few times those of a cache.
@@ -300,7 +300,13 @@ impl Eprop {
                     let scaled = sum.clone()? * slope.clone().unsqueeze_dim(2);
                     Some(scaled.sum_dim(0).squeeze_dim::<2>(0).transpose())
                 });
-                Some(Tensor::cat(gradients.collect::<Option<Vec<_>>>()?, 1))
+                let Synapses { pre, post, .. } = state.traces[layer].synapses();
+                let zeros = || Tensor::zeros([pre, post], (&slope.device(), slope.dtype()));
+                let gradients: Vec<Option<Tensor<2>>> = gradients.collect();
+                if gradients.iter().all(Option::is_none) {
+                    return None;
+                }
+                Some(Tensor::cat(gradients.into_iter().map(|part| part.unwrap_or_else(zeros)).collect(), 1))
             }
         }
     }

@@ -3,8 +3,8 @@
 //! | estimator | gradient | memory in the sequence's length T |
 //! |---|---|---|
 //! | [`Eprop`] | e-prop 1: eligibility traces times a learning signal | constant |
-//! | [`Bptt`] | exact, by Burn's autodiff | proportional |
-//! | [`TruncatedBptt`] | exact within windows, by Burn's autodiff | constant |
+//! | [`Bptt`] | exact, in Burn's autodiff graph | proportional |
+//! | [`TruncatedBptt`] | exact within windows, in Burn's autodiff graph | constant |
 //!
 //! Each takes a [`Network`] and a [`Batch`] and returns an [`Estimate`] with Burn's
 //! [`GradientsParams`], which any Burn optimizer applies.

@@ -24,6 +24,7 @@ pub struct TruncatedBptt {
     window: usize,
     paths: GradientPaths,
     outputs: bool,
+    kernels: bool,
 }
 
 /// What truncated BPTT carries from piece to piece of a sequence.
@@ -41,12 +42,23 @@ impl TruncatedBptt {
     /// If `window` is 0 or the objective is not [valid](Objective::validate).
     pub fn new(objective: Objective, window: usize) -> Self {
         assert!(window > 0, "a window has at least one step");
-        Self { objective: objective.checked(), window, paths: GradientPaths::ALL, outputs: false }
+        Self {
+            objective: objective.checked(),
+            window,
+            paths: GradientPaths::ALL,
+            outputs: false,
+            kernels: true,
+        }
     }
 
     /// Follows the given paths only.
     pub fn with_paths(self, paths: GradientPaths) -> Self {
         Self { paths, ..self }
+    }
+
+    /// Whether a cell's kernel may stand for its steps in the graph, where it has one (the default).
+    pub fn with_kernels(self, kernels: bool) -> Self {
+        Self { kernels, ..self }
     }
 
     /// Whether estimates hold the outputs of all steps.
@@ -107,7 +119,7 @@ impl<C: Cell> OnlineEstimator<C> for TruncatedBptt {
         let mut loss = 0.0;
         let mut outputs = Vec::new();
         for chunk in chunks(&network, piece, &self.objective, self.window) {
-            let window = run_window(&network, state.network.clone(), &chunk, self.paths, true);
+            let window = run_window(&network, state.network.clone(), &chunk, self.paths, self.kernels);
             let task_loss = window.loss(&self.objective, &chunk);
             loss += task_loss.clone().into_scalar::<f64>();
             let mut objective = task_loss;

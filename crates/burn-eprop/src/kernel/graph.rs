@@ -50,6 +50,7 @@ pub trait GraphBackend: Backend {
 }
 
 /// Outside of a graph there is nothing to connect.
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 macro_rules! implement {
     ($backend:ty) => {
         impl GraphBackend for $backend {

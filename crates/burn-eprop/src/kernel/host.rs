@@ -152,8 +152,8 @@ mod flex {
 mod ndarray {
     use std::borrow::Cow;
 
-    use burn::backend::NdArray;
     use burn::backend::tensor::FloatTensor;
+    use burn::backend::{NdArray, TensorMetadata};
     use burn::tensor::TensorData;
     use pulp::bytemuck::{cast_slice, cast_slice_mut};
 
@@ -174,6 +174,7 @@ mod ndarray {
 
     impl Host for NdArray {
         fn view<E: Real>(tensor: &Primitive) -> View<'_, E> {
+            assert_eq!(tensor.dtype(), E::dtype(), "all tensors of a kernel are of one type");
             with_storage!(tensor, |storage| {
                 let view = storage.view();
                 let (width, outer) = view.strides().split_last().expect("a tensor has a dimension");
@@ -196,6 +197,7 @@ mod ndarray {
         }
 
         fn values_mut<E: Real>(tensor: &mut Primitive) -> &mut [E] {
+            assert_eq!(tensor.dtype(), E::dtype(), "all tensors of a kernel are of one type");
             with_storage!(tensor, |storage| {
                 let array = storage.ensure_owned();
                 if !array.is_standard_layout() {

@@ -7,6 +7,7 @@
 //! The batch is divided over rayon's threads, once for each chunk. With the same number of threads the results are
 //! the same to the last bit; another number of threads adds up the gradient's parts in another order.
 
+#![cfg_attr(not(any(feature = "flex", feature = "ndarray")), allow(dead_code, unused_imports))]
 #![allow(deprecated, reason = "burn-ndarray is deprecated upstream, and served here as long as it lasts")]
 
 pub mod graph;
@@ -37,7 +38,8 @@ thread_local! {
     static BY_TENSOR_OPERATIONS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Does work by tensor operations alone, on any device: the reference for the kernels.
+/// Does work by tensor operations alone, on any device: the reference for the kernels. It holds on this thread, not on
+/// those that the work itself starts.
 pub fn by_tensor_operations<R>(work: impl FnOnce() -> R) -> R {
     struct Restore(bool);
     impl Drop for Restore {

@@ -58,7 +58,10 @@ impl<E: Real> WithSimd for Part<'_, E> {
         let count = last.len();
         for (index, last) in last.into_iter().enumerate() {
             for step in 0..readout.steps {
-                last.iter_mut().for_each(|last| *last *= readout.decay);
+                match readout.decay == E::zero() {
+                    true => last.fill(E::zero()), // also what is not finite
+                    false => last.iter_mut().for_each(|last| *last *= readout.decay),
+                }
                 if let Some(bias) = &readout.bias {
                     add_scaled(last, E::one(), bias.vector());
                 }

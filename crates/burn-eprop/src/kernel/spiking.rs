@@ -199,7 +199,11 @@ impl<E: Real> Neurons<'_, E> {
                 self.step_with(
                     dynamics,
                     #[inline(always)]
-                    |u| (one - u.abs()).max(zero),
+                    |u| {
+                        // `max` would drop a NaN.
+                        let height = one - u.abs();
+                        if height < zero { zero } else { height }
+                    },
                 );
             }
             SurrogateShape::FastSigmoid { slope } => {

@@ -579,7 +579,7 @@ impl<E: Real> Scratch<E> {
             lambda: zeros(plan.components * post),
             pre: zeros(steps * padded(pre)),
             driven: vec![0; post * steps],
-            ends: vec![0; post],
+            ends: (0..post).map(|neuron| neuron * steps).collect(),
             space: Space {
                 factors: [zeros(steps), zeros(steps)],
                 padded: [zeros(padded(pre)), zeros(padded(pre))],
@@ -730,7 +730,9 @@ impl<E: Real> WithSimd for Advance<'_, E> {
         for (index, element) in part.elements.clone().enumerate() {
             let last = part.filtered_pre.get_mut(index).map(|last| &mut **last);
             scratch.filter(chunk, element, last);
-            scratch.find_driven(chunk, element, &drives);
+            if !plan.dense {
+                scratch.find_driven(chunk, element, &drives);
+            }
             let signalled = chunk.signal.as_ref().is_some_and(|signal| {
                 (0..steps).any(|step| signal.row(step, element).iter().any(|&signal| signal != E::zero()))
             });
