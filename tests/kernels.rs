@@ -72,3 +72,18 @@ fn inputs_need_not_be_contiguous() {
         viewed.estimate(viewed.eprop(7)).assert_agrees("views", &expected, 1e-13);
     }
 }
+
+/// A NaN must not end as silence: the gradient tells.
+#[test]
+fn a_weight_that_is_not_finite_shows_in_the_gradient() {
+    let mut problem = Problem::new(&case(), eprop_tests::cells::lif, &float64(&Device::flex()));
+    let layer = &mut problem.network.layers[0];
+    layer.w_in = layer.w_in.clone().map(|weights| weights.mul_scalar(f64::NAN));
+    for found in [
+        problem.estimate(problem.eprop(7)),
+        by_tensor_operations(|| problem.estimate(problem.eprop(7))),
+        problem.estimate(Bptt::new(problem.objective)),
+    ] {
+        assert!(found.gradients["layer 0 w_in"].iter().any(|value| value.is_nan()));
+    }
+}

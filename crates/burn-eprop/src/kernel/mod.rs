@@ -152,6 +152,11 @@ pub(crate) fn is_finite<const D: usize>(x: Tensor<D>) -> bool {
     Dispatch::is_finite(x.into_dispatch())
 }
 
+/// Σ_k B_jk err_k, [batch, steps, neurons], for errors [batch, steps, outputs] and B [neurons, outputs].
+pub(crate) fn broadcast(error: Tensor<3>, feedback: Tensor<2>) -> Tensor<3> {
+    Tensor::from_dispatch(Dispatch::broadcast(error.into_dispatch(), feedback.into_dispatch()))
+}
+
 /// Outputs y [steps, batch, outputs] of a leaky readout, and the last y, for z [steps, batch, neurons], W_out with its
 /// factor, the bias, and y before the chunk.
 pub(crate) fn read_out(

@@ -178,6 +178,9 @@ pub trait KernelBackend: Backend {
     /// Whether all values are finite.
     fn is_finite(x: FloatTensor<Self>) -> bool;
 
+    /// Σ_k B_jk err_k, [batch, steps, neurons], for errors [batch, steps, outputs] and B [neurons, outputs].
+    fn broadcast(error: FloatTensor<Self>, feedback: FloatTensor<Self>) -> FloatTensor<Self>;
+
     /// Outputs of a leaky readout: y [steps, batch, outputs] and the last y, from z [steps, batch, neurons], W_out with
     /// its factor, the bias and y before the chunk.
     fn read_out(
@@ -284,6 +287,10 @@ macro_rules! implement {
 
             fn is_finite(x: FloatTensor<Self>) -> bool {
                 by_type!(x.dtype(), E => scan::is_finite::<Self, E>(&x))
+            }
+
+            fn broadcast(error: FloatTensor<Self>, feedback: FloatTensor<Self>) -> FloatTensor<Self> {
+                by_type!(error.dtype(), E => readout::broadcast::<Self, E>(&error, &feedback))
             }
 
             fn read_out(

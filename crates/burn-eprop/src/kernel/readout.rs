@@ -1,11 +1,11 @@
-//! The leaky readout of a chunk.
+//! The leaky readout of a chunk, and the way back from its error to the neurons.
 
 use burn::backend::TensorMetadata;
 use burn::backend::tensor::FloatTensor;
 use pulp::{Simd, WithSimd};
 
 use super::host::{Host, View, groups, in_parallel, rows_by_group};
-use super::real::{Real, add_scaled, dispatch, for_nonzero};
+use super::real::{Matrix, Real, Sparse, add_scaled, dispatch, for_nonzero, padded};
 
 /// y and the last y. Only neurons that are not 0 are added up.
 pub(super) fn read_out<B: Host, E: Real>(
@@ -69,6 +69,65 @@ impl<E: Real> WithSimd for Part<'_, E> {
                 for_nonzero(z, |neuron| add_scaled(last, z[neuron], readout.weight.row(0, neuron)));
                 y[step * count + index].copy_from_slice(last);
             }
+        }
+    }
+}
+
+/// Σ_k B_jk err_k, [batch, steps, neurons], for errors [batch, steps, outputs] and B [neurons, outputs].
+pub(super) fn broadcast<B: Host, E: Real>(
+    error: &FloatTensor<B>,
+    feedback: &FloatTensor<B>,
+) -> FloatTensor<B> {
+    let [batch, steps, _] = error.shape().dims();
+    let neurons = feedback.shape()[0];
+    let transposed = B::float_swap_dims(feedback.clone(), 0, 1);
+    let weights = Matrix::new(&B::view::<E>(&transposed), feedback.shape()[1]);
+    let error = B::view::<E>(error);
+    let mut signal = vec![E::zero(); batch * steps * neurons];
+    let groups = groups(batch);
+    let mut rest = signal.as_mut_slice();
+    let mut parts = Vec::with_capacity(groups.len());
+    for group in &groups {
+        let (part, behind) = rest.split_at_mut(group.len() * steps * neurons);
+        parts.push(Broadcast {
+            error: &error,
+            weights: &weights,
+            start: group.start,
+            steps,
+            neurons,
+            signal: part,
+        });
+        rest = behind;
+    }
+    in_parallel(parts, dispatch);
+    B::tensor(signal, &[batch, steps, neurons])
+}
+
+/// A thread's part of the batch.
+struct Broadcast<'a, E: Real> {
+    error: &'a View<'a, E>,
+    weights: &'a Matrix<E>,
+    start: usize,
+    steps: usize,
+    neurons: usize,
+    signal: &'a mut [E],
+}
+
+impl<E: Real> WithSimd for Broadcast<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let mut sum = vec![E::zero(); padded(self.neurons)];
+        let mut error = Sparse::default();
+        for (index, signal) in self.signal.chunks_exact_mut(self.neurons).enumerate() {
+            error.set(self.error.row(self.start + index / self.steps, index % self.steps));
+            if error.list.is_empty() {
+                continue;
+            }
+            sum.fill(E::zero());
+            self.weights.add(simd, &mut sum, &error);
+            signal.copy_from_slice(&sum[..self.neurons]);
         }
     }
 }

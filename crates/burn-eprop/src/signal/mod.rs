@@ -27,7 +27,11 @@ use burn::tensor::Tensor;
 use dyn_clone::DynClone;
 
 use crate::carried::Archive;
+use crate::kernel;
 use crate::network::Network;
+
+/// Numbers of outputs up to which a kernel is faster than a matrix product.
+const FEW_OUTPUTS: usize = 16;
 
 /// What a learning signal may look at in a chunk of steps. Tensors are [batch, time, feature].
 #[derive(Debug, Clone)]
@@ -54,6 +58,10 @@ impl SignalContext {
     /// L = Σ_k B_jk err_k for feedback weights B [neurons, outputs].
     pub fn broadcast(&self, feedback: Tensor<2>) -> Tensor<3> {
         let [batch, time, outputs] = self.error.dims();
+        // A product with so few columns gains little from being one.
+        if outputs <= FEW_OUTPUTS && kernel::is_supported(&self.error) {
+            return kernel::broadcast(self.error.clone(), feedback);
+        }
         let neurons = feedback.dims()[0];
         let rows = self.error.clone().reshape([batch * time, outputs]);
         rows.matmul(feedback.transpose()).reshape([batch, time, neurons])
