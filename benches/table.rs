@@ -133,10 +133,10 @@ fn peers(python: &Path, args: &Args) -> Result<()> {
         let mut theirs = vec![Vec::new(); modes.len()];
         for _ in 0..args.rounds {
             for (mode, times) in modes.iter().zip(&mut theirs) {
-                ours.push(workload.measure(BenchMethod::Eprop, 3, &ALLOCATOR)?.ms_median);
+                ours.push(workload.measure(BenchMethod::Eprop, 7, &ALLOCATOR)?.ms_median);
                 times.push(peer(python, &workload, mode)?);
             }
-            our_bptt.push(workload.measure(BenchMethod::Bptt, 1, &ALLOCATOR)?.ms_median);
+            our_bptt.push(workload.measure(BenchMethod::Bptt, 7, &ALLOCATOR)?.ms_median);
         }
         let (ours, our_bptt) = (median(&ours), median(&our_bptt));
         for (mode, times) in modes.iter().zip(&theirs) {

@@ -114,7 +114,9 @@ pub(super) fn advance<B: Host, E: Real>(mut inputs: TraceChunk<B>, plan: &TraceP
     }
     let rows = rows_by_group(&mut values, [batch, pre], &groups);
     parts.iter_mut().zip(rows).for_each(|(part, rows)| part.values = rows);
-    let totals = in_parallel(parts, |part| dispatch(Advance { chunk: &chunk, part }));
+    // Before the threads part, so that the most memory in use does not depend on how they overlap.
+    let jobs: Vec<_> = parts.into_iter().map(|part| (part, Workspace::new(plan, chunk.sizes))).collect();
+    let totals = in_parallel(jobs, |(part, workspace)| dispatch(Advance { chunk: &chunk, part, workspace }));
 
     let (mut gradients, mut over_batch) = (Vec::new(), Vec::new());
     for (gradient, summed) in totals {
@@ -441,6 +443,30 @@ impl<E: Real> Part<'_, E> {
 struct Advance<'a, E: Real> {
     chunk: &'a Chunk<'a, E>,
     part: Part<'a, E>,
+    workspace: Workspace<E>,
+}
+
+/// What a thread needs for its elements, one after the other.
+struct Workspace<E> {
+    scratch: Scratch<E>,
+    gradient: Pass<E>,
+    unfiltered: Option<Pass<E>>,
+    filtered: Option<Pass<E>>,
+    vectors: Vec<Pass<E>>,
+}
+
+impl<E: Real> Workspace<E> {
+    fn new(plan: &TracePlan, sizes: Sizes) -> Self {
+        let pass = || Pass::new(plan, sizes);
+        let components = if plan.keep { plan.components } else { 0 };
+        Self {
+            scratch: Scratch::new(plan, sizes),
+            gradient: pass(),
+            unfiltered: (plan.summed != Summed::Off).then(pass),
+            filtered: (plan.keep && plan.kappa != 0.0).then(pass),
+            vectors: (0..components).map(|_| pass()).collect(),
+        }
+    }
 }
 
 /// What a recursion starts from, and what drives it.
@@ -713,19 +739,13 @@ impl<E: Real> WithSimd for Advance<'_, E> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
-        let Self { chunk, mut part } = self;
+        let Self { chunk, mut part, workspace } = self;
         let Chunk { plan, sizes, .. } = chunk;
         let Sizes { steps, post, pre, .. } = *sizes;
         let mut drives: Vec<usize> = plan.d.iter().chain(&plan.b).flatten().copied().collect();
         drives.sort_unstable();
         drives.dedup();
-        let mut scratch = Scratch::new(plan, *sizes);
-        let pass = || Pass::new(plan, *sizes);
-        let mut gradient = pass();
-        let mut unfiltered = (plan.summed != Summed::Off).then(pass);
-        let carries = plan.keep && plan.kappa != 0.0;
-        let mut filtered = carries.then(pass);
-        let mut vectors: Vec<_> = (0..if plan.keep { plan.components } else { 0 }).map(|_| pass()).collect();
+        let Workspace { mut scratch, mut gradient, mut unfiltered, mut filtered, mut vectors } = workspace;
 
         for (index, element) in part.elements.clone().enumerate() {
             let last = part.filtered_pre.get_mut(index).map(|last| &mut **last);
