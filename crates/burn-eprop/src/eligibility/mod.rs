@@ -64,7 +64,7 @@ pub struct EligibilityTraces {
 
 /// Σ_t e of the unfiltered traces, as rate regularisation needs it.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "there is one for each layer")]
+#[allow(clippy::large_enum_variant, reason = "there is one for each layer")]
 pub enum SummedTraces {
     /// Not needed.
     Off,
@@ -90,7 +90,7 @@ pub struct Chunk<'a> {
 
 /// A part of the presynaptic values of a chunk.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "there are two or three for each layer")]
+#[allow(clippy::large_enum_variant, reason = "there are two or three for each layer")]
 pub enum Presynaptic {
     /// These values, [steps, batch, part of pre].
     AtOnce(Tensor<3>),

@@ -308,6 +308,7 @@ macro_rules! implement {
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod cpu {
+    #[allow(unused_imports, reason = "Flex has a `dtype` of its own")]
     use burn::backend::TensorMetadata;
     use burn::tensor::DType;
 
