@@ -7,7 +7,10 @@
 //! The batch is divided over rayon's threads, once for each chunk. With the same number of threads the results are
 //! the same to the last bit; another number of threads adds up the gradient's parts in another order.
 
-#![cfg_attr(not(any(feature = "flex", feature = "ndarray")), allow(dead_code, unused_imports))]
+#![cfg_attr(
+    not(any(feature = "flex", feature = "ndarray")),
+    allow(dead_code, unused_imports, unused_variables)
+)]
 #![allow(deprecated, reason = "burn-ndarray is deprecated upstream, and served here as long as it lasts")]
 
 pub mod graph;
