@@ -115,19 +115,13 @@ impl LeakyReadout {
 impl LeakyReadout {
     /// As [`forward`](Self::forward), for [steps, batch, neurons] outside of autodiff.
     pub(crate) fn forward_chunk(&self, neurons: Tensor<3>, last: Tensor<2>) -> (Tensor<3>, Tensor<2>) {
-        let [steps, batch, size] = neurons.dims();
-        let weight = self.weight.val().mul_scalar(self.factor());
         if kernel::is_supported(&neurons) {
+            let weight = self.weight.val().mul_scalar(self.factor());
             return kernel::read_out(neurons, weight, self.bias.as_ref().map(Param::val), last, self.decay);
         }
-        let outputs = weight.dims()[1];
-        let mut drive = neurons.reshape([steps * batch, size]).matmul(weight);
-        if let Some(bias) = &self.bias {
-            drive = drive + bias.val().unsqueeze();
-        }
-        let drive = drive.reshape([steps, batch, outputs]);
+        let drive = self.drive(neurons);
         if self.decay == 0.0 {
-            let last = drive.clone().narrow(0, steps - 1, 1).squeeze_dim(0);
+            let last = drive.clone().narrow(0, drive.dims()[0] - 1, 1).squeeze_dim(0);
             return (drive, last);
         }
         low_pass(drive, self.decay, Some(last))
@@ -135,8 +129,8 @@ impl LeakyReadout {
 }
 
 impl LeakyReadout {
-    /// As [`forward`](Self::forward), for a whole sequence [steps, batch, neurons] in the autodiff graph.
-    pub(crate) fn connect(&self, neurons: Tensor<3>, last: Tensor<2>) -> Tensor<3> {
+    /// g z W_out + b, [steps, batch, outputs], for z [steps, batch, neurons].
+    fn drive(&self, neurons: Tensor<3>) -> Tensor<3> {
         let [steps, batch, size] = neurons.dims();
         let weight = self.weight.val().mul_scalar(self.factor());
         let outputs = weight.dims()[1];
@@ -144,10 +138,16 @@ impl LeakyReadout {
         if let Some(bias) = &self.bias {
             drive = drive + bias.val().unsqueeze();
         }
-        let drive = drive.reshape([steps, batch, outputs]);
+        drive.reshape([steps, batch, outputs])
+    }
+
+    /// As [`forward`](Self::forward), for a whole sequence [steps, batch, neurons] in the autodiff graph.
+    pub(crate) fn connect(&self, neurons: Tensor<3>, last: Tensor<2>) -> Tensor<3> {
+        let drive = self.drive(neurons);
         if self.decay == 0.0 {
             return drive;
         }
+        let steps = drive.dims()[0];
         // What remains of y before the sequence decays on its own.
         let powers = (1..=steps).map(|step| self.decay.powi(step as i32)).collect::<Vec<_>>();
         let last = last.without_autodiff();

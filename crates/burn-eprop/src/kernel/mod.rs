@@ -13,6 +13,7 @@
 )]
 #![allow(deprecated, reason = "burn-ndarray is deprecated upstream, and served here as long as it lasts")]
 
+mod backward;
 pub mod graph;
 mod host;
 mod lstm;

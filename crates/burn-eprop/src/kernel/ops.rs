@@ -272,7 +272,7 @@ macro_rules! implement {
                 plan: TracePlan,
             ) -> FloatTensor<Self> {
                 by_type!(gradient.dtype(), E => {
-                    traces::back_propagate::<Self, E>(&gradient, &coefficients, &feedback, &plan)
+                    backward::back_propagate::<Self, E>(&gradient, &coefficients, &feedback, &plan)
                 })
             }
 
@@ -312,7 +312,7 @@ mod cpu {
     use burn::backend::TensorMetadata;
     use burn::tensor::DType;
 
-    use super::super::{lstm, readout, scan, spiking, traces};
+    use super::super::{backward, lstm, readout, scan, spiking, traces};
     use super::*;
 
     #[cfg(feature = "flex")]
