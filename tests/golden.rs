@@ -255,3 +255,12 @@ fn pseudo_derivatives() {
         }
     }
 }
+
+/// The bias of the forget gates alone starts at 1; gates are in the order i, f, g, o.
+#[test]
+fn the_forget_gates_start_open() {
+    let bias = LstmConfig::new(2).init().initial_bias();
+    assert_eq!(bias, Some(vec![0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]));
+    let bias = LstmConfig::new(1).with_forget_bias(-0.5).init().initial_bias();
+    assert_eq!(bias, Some(vec![0.0, -0.5, 0.0, 0.0]));
+}
