@@ -9,7 +9,7 @@ use pulp::{Simd, WithSimd};
 use super::host::{Host, View, groups, in_parallel, rows_by_group};
 use super::ops::List;
 use super::real::{Panels, Real, dispatch};
-use super::traces::{TracePlan, add_product, scale, set_product};
+use super::recursion::{TracePlan, add_product, scale, set_product};
 
 /// Batch elements that are multiplied with the feedback weights together.
 const TOGETHER: usize = 4;

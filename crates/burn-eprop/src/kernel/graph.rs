@@ -15,7 +15,7 @@ use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind, unary};
 
 use super::ops::{KernelBackend, List};
-use super::traces::TracePlan;
+use super::recursion::TracePlan;
 
 /// A sequence that has been simulated, to be put into the graph.
 #[derive(Debug, Clone, ExtensionType)]

@@ -18,8 +18,10 @@ pub mod graph;
 mod host;
 mod lstm;
 mod ops;
+mod products;
 mod readout;
 mod real;
+mod recursion;
 mod scan;
 mod spiking;
 mod traces;
@@ -27,8 +29,8 @@ mod traces;
 pub use ops::{
     CarriedTraces, KernelBackend, List, LstmChunk, LstmRun, SpikingChunk, SpikingRun, TraceChunk, TraceRun,
 };
+pub use recursion::{Summed, TracePlan};
 pub use spiking::SpikingDynamics;
-pub use traces::{Summed, TracePlan};
 
 use std::cell::Cell;
 

@@ -7,8 +7,8 @@ use burn::backend::{
 };
 use burn::tensor::Tensor;
 
+use super::recursion::TracePlan;
 use super::spiking::SpikingDynamics;
-use super::traces::TracePlan;
 
 /// Any number of tensors; none or one where there is an option.
 #[derive(Debug, Clone)]
