@@ -14,6 +14,7 @@ pub mod estimator;
 pub mod hook;
 pub mod init;
 pub mod kernel;
+mod layer;
 pub mod loss;
 pub mod network;
 pub mod readout;

@@ -100,6 +100,17 @@ pub(super) fn rows_by_group<'a, E>(
     rows
 }
 
+/// Gives each group's part its rows of a tensor; see [`rows_by_group`].
+pub(super) fn give_rows<'a, E, P>(
+    values: &'a mut [E],
+    sizes: [usize; 2],
+    groups: &[Range<usize>],
+    parts: &mut [P],
+    mut give: impl FnMut(&mut P, Vec<&'a mut [E]>),
+) {
+    parts.iter_mut().zip(rows_by_group(values, sizes, groups)).for_each(|(part, rows)| give(part, rows));
+}
+
 #[cfg(feature = "flex")]
 mod flex {
     use std::borrow::Cow;

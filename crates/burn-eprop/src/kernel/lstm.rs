@@ -5,7 +5,7 @@ use std::ops::{Add, Mul, Range};
 use burn::backend::TensorMetadata;
 use pulp::{Simd, WithSimd};
 
-use super::host::{Host, View, groups, in_parallel, rows_by_group};
+use super::host::{Host, View, give_rows, groups, in_parallel, rows_by_group};
 use super::ops::{List, LstmChunk, LstmRun};
 use super::real::{Panels, Real, dispatch, sigmoid, tanh};
 
@@ -53,8 +53,7 @@ pub(super) fn simulate<B: Host, E: Real>(chunk: LstmChunk<B>) -> LstmRun<B> {
         })
         .collect();
     for values in &mut linearization {
-        let rows = rows_by_group(values, sizes, &groups);
-        parts.iter_mut().zip(rows).for_each(|(part, rows)| part.linearization.push(rows));
+        give_rows(values, sizes, &groups, &mut parts, |part, rows| part.linearization.push(rows));
     }
     in_parallel(parts, |part| dispatch(Simulation { layer: &layer, part }));
 

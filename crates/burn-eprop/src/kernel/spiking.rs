@@ -1,9 +1,11 @@
 //! The fused simulation of a chunk of spiking neurons.
 
+use std::ops::Range;
+
 use burn::backend::TensorMetadata;
 use pulp::{Simd, WithSimd};
 
-use super::host::{Host, View, groups, in_parallel, rows_by_group};
+use super::host::{Host, View, give_rows, groups, in_parallel};
 use super::ops::{List, SpikingChunk, SpikingRun};
 use super::real::{Matrix, Real, Sparse, add_scaled, dispatch, padded};
 use crate::surrogate::{PseudoDerivative, SurrogateShape};
@@ -30,8 +32,7 @@ pub(super) fn simulate<B: Host, E: Real>(
     let [_, neurons] = chunk.w_in.shape().dims();
     let x = B::view::<E>(&chunk.inputs);
     // Where few inputs are 0, one product for all of them is faster than adding rows.
-    let rows = (0..steps).flat_map(|step| (0..batch).map(move |element| (step, element)));
-    let nonzero: usize = rows.map(|(step, element)| count_nonzero(x.row(step, element))).sum();
+    let nonzero = count_nonzero(&x, [steps, batch]);
     let drive = (4 * nonzero > steps * batch * size).then(|| {
         let flat = B::float_reshape(chunk.inputs.clone(), [steps * batch, size].into());
         let drive = B::float_matmul(flat, chunk.w_in.clone());
@@ -64,24 +65,13 @@ pub(super) fn simulate<B: Host, E: Real>(
     let mut linearization = vec![vec![E::zero(); steps * batch * neurons]; coefficients];
     let groups = groups(batch);
     let sizes = [batch, neurons];
-    let mut parts: Vec<_> = groups
-        .iter()
-        .map(|group| Part {
-            elements: group.clone(),
-            state: Vec::new(),
-            z: Vec::new(),
-            linearization: Vec::new(),
-        })
-        .collect();
+    let mut parts: Vec<_> = groups.iter().map(|group| Part::new(group.clone())).collect();
     for values in state.iter_mut().map(B::values_mut::<E>) {
-        let rows = rows_by_group(values, sizes, &groups);
-        parts.iter_mut().zip(rows).for_each(|(part, rows)| part.state.push(rows));
+        give_rows(values, sizes, &groups, &mut parts, |part, rows| part.state.push(rows));
     }
-    let rows = rows_by_group(&mut z, sizes, &groups);
-    parts.iter_mut().zip(rows).for_each(|(part, rows)| part.z = rows);
+    give_rows(&mut z, sizes, &groups, &mut parts, |part, rows| part.z = rows);
     for values in &mut linearization {
-        let rows = rows_by_group(values, sizes, &groups);
-        parts.iter_mut().zip(rows).for_each(|(part, rows)| part.linearization.push(rows));
+        give_rows(values, sizes, &groups, &mut parts, |part, rows| part.linearization.push(rows));
     }
     in_parallel(parts, |part| dispatch(Simulation { population: &population, part, steps }));
 
@@ -94,8 +84,9 @@ pub(super) fn simulate<B: Host, E: Real>(
     }
 }
 
-fn count_nonzero<E: Real>(row: &[E]) -> usize {
-    row.iter().map(|&value| usize::from(value != E::zero())).sum()
+fn count_nonzero<E: Real>(x: &View<E>, [steps, batch]: [usize; 2]) -> usize {
+    let rows = (0..steps).flat_map(|step| (0..batch).map(move |element| x.row(step, element)));
+    rows.map(|row| row.iter().map(|&value| usize::from(value != E::zero())).sum::<usize>()).sum()
 }
 
 struct Population<'a, E: Real> {
@@ -111,11 +102,17 @@ struct Population<'a, E: Real> {
 
 /// A thread's part of the batch. Rows are by step and element.
 struct Part<'a, E> {
-    elements: std::ops::Range<usize>,
+    elements: Range<usize>,
     /// v, z, counter?, a? by element.
     state: Vec<Vec<&'a mut [E]>>,
     z: Vec<&'a mut [E]>,
     linearization: Vec<Vec<&'a mut [E]>>,
+}
+
+impl<E> Part<'_, E> {
+    fn new(elements: Range<usize>) -> Self {
+        Self { elements, state: Vec::new(), z: Vec::new(), linearization: Vec::new() }
+    }
 }
 
 struct Simulation<'a, E: Real> {

@@ -10,7 +10,7 @@ use std::ops::Range;
 use burn::backend::tensor::FloatTensor;
 use pulp::{Simd, WithSimd};
 
-use super::host::{Host, groups, in_parallel, rows_by_group};
+use super::host::{Host, give_rows, groups, in_parallel};
 use super::ops::{CarriedTraces, List, TraceChunk, TraceRun};
 use super::products::add_products;
 use super::real::{Real, add_combinations, add_scaled, dispatch, for_nonzero, padded};
@@ -59,11 +59,9 @@ pub(super) fn advance<B: Host, E: Real>(mut inputs: TraceChunk<B>, plan: &TraceP
     let mut weights = vec![vec![E::zero(); rows * columns]; if plan.dense { passes } else { 0 }];
     let mut values = vec![E::zero(); if plan.dense { rows * pre } else { 0 }];
     for weights in &mut weights {
-        let rows = rows_by_group(weights, [batch, columns], &groups);
-        parts.iter_mut().zip(rows).for_each(|(part, rows)| part.weights.push(rows));
+        give_rows(weights, [batch, columns], &groups, &mut parts, |part, rows| part.weights.push(rows));
     }
-    let rows = rows_by_group(&mut values, [batch, pre], &groups);
-    parts.iter_mut().zip(rows).for_each(|(part, rows)| part.values = rows);
+    give_rows(&mut values, [batch, pre], &groups, &mut parts, |part, rows| part.values = rows);
     // Before the threads part, so that the most memory in use does not depend on how they overlap.
     let jobs: Vec<_> = parts.into_iter().map(|part| (part, Workspace::new(plan, chunk.sizes))).collect();
     let totals = in_parallel(jobs, |(part, workspace)| dispatch(Advance { chunk: &chunk, part, workspace }));
@@ -102,8 +100,7 @@ fn distribute<'a, B: Host, E: Real>(
     mut give: impl FnMut(&mut Part<'a, E>, Vec<&'a mut [E]>),
 ) {
     for values in tensors.iter_mut().map(B::values_mut::<E>) {
-        let rows = rows_by_group(values, sizes, groups);
-        parts.iter_mut().zip(rows).for_each(|(part, rows)| give(part, rows));
+        give_rows(values, sizes, groups, parts, &mut give);
     }
 }
 

@@ -1,0 +1,249 @@
+//! A recurrent layer: a population with its synapses, and the ways in which it is run.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Tensor, TensorCreationOptions};
+
+use crate::cell::{Cell, CellState, Linearization, SimulatedChunk, SynapticChunk, Transition};
+use crate::eligibility::Presynaptic;
+use crate::kernel::graph::SimulatedSequence;
+use crate::kernel::{self, List};
+use crate::steps::{multiply_steps, split_steps};
+
+/// A population with its synapses: inputs, recurrent connections and bias.
+#[derive(Module, Debug)]
+pub struct RecurrentLayer<C: Module> {
+    /// The neurons.
+    pub cell: C,
+    /// W_in, [inputs, currents · neurons]; the neurons of one current stand together.
+    pub w_in: Param<Tensor<2>>,
+    /// W_rec, [neurons, currents · neurons].
+    pub w_rec: Param<Tensor<2>>,
+    /// b, [currents · neurons].
+    pub bias: Option<Param<Tensor<1>>>,
+}
+
+/// The paths, besides those inside a neuron, along which autodiff follows the gradient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GradientPaths {
+    /// Through z^{t−1} where it enters the recurrent current.
+    pub recurrent: bool,
+    /// Through z^{t−1} where it resets the neuron.
+    pub reset: bool,
+    /// From a layer's output into the layer above.
+    pub between_layers: bool,
+}
+
+impl GradientPaths {
+    /// All of them: back-propagation through time.
+    pub const ALL: Self = Self { recurrent: true, reset: true, between_layers: true };
+
+    /// None of them: what e-prop keeps.
+    pub const LOCAL: Self = Self { recurrent: false, reset: false, between_layers: false };
+
+    /// The same without the reset's path.
+    pub const fn without_reset(self) -> Self {
+        Self { reset: false, ..self }
+    }
+}
+
+/// A chunk of one layer's run.
+pub(crate) struct LayerRun {
+    /// z by step, [batch, neurons].
+    pub(crate) outputs: Vec<Tensor<2>>,
+    /// The state after the last step.
+    pub(crate) state: CellState,
+    /// The steps, where they were to be recorded.
+    pub(crate) transition: Option<Transition>,
+}
+
+/// A chunk of one layer's run outside of autodiff.
+pub(crate) struct LayerChunk {
+    /// z, [steps, batch, neurons].
+    pub(crate) outputs: Tensor<3>,
+    /// Presynaptic values, side by side: inputs, the layer's own outputs one step ago, and 1 for a bias.
+    pub(crate) pre: Vec<Presynaptic>,
+    /// The derivatives of the steps, unless outputs alone were asked for.
+    pub(crate) linearization: Option<Linearization>,
+    /// The steps, where they were to be recorded.
+    pub(crate) transition: Option<Transition>,
+}
+
+/// What a run outside of autodiff is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Outputs alone.
+    Outputs,
+    /// The derivatives of the steps as well.
+    Traces,
+    /// Everything that monitors look at.
+    Record,
+}
+
+/// How a layer is run.
+#[derive(Clone, Copy)]
+pub(crate) struct RunOptions {
+    /// Which paths stay in the autodiff graph.
+    pub(crate) paths: GradientPaths,
+    /// Whether to record the steps.
+    pub(crate) record: bool,
+}
+
+impl RunOptions {
+    /// A run that records nothing.
+    pub(crate) const PLAIN: Self = Self { paths: GradientPaths::ALL, record: false };
+}
+
+/// Recurrent weights [neurons, currents · neurons] with 0 from each neuron to itself.
+pub(crate) fn without_autapses(weights: Tensor<2>) -> Tensor<2> {
+    let [neurons, targets] = weights.dims();
+    let eye = Tensor::<2>::eye(neurons, &weights.device()).cast(weights.dtype());
+    weights.clone() - weights * eye.repeat_dim(1, targets / neurons)
+}
+
+impl<C: Cell> RecurrentLayer<C> {
+    /// W_rec as the dynamics see it: without autapses where the cell has none.
+    fn recurrent_weights(&self) -> Tensor<2> {
+        let weights = self.w_rec.val();
+        if C::AUTAPSES { weights } else { without_autapses(weights) }
+    }
+
+    /// Σ W_in x + b of a chunk, by step, [batch, currents · neurons].
+    fn input_currents(&self, inputs: &[Tensor<2>]) -> Vec<Tensor<2>> {
+        let weights = self.w_in.val();
+        let mut currents = multiply_steps(inputs, weights);
+        if let Some(bias) = &self.bias {
+            let bias = bias.val().unsqueeze();
+            currents = currents.into_iter().map(|current| current + bias.clone()).collect();
+        }
+        currents
+    }
+
+    /// Runs the layer through a chunk of inputs, by step, [batch, inputs].
+    pub(crate) fn run(&self, state: CellState, inputs: &[Tensor<2>], options: RunOptions) -> LayerRun {
+        let w_rec = self.recurrent_weights();
+        let neurons = self.cell.neurons();
+        let mut states = vec![state];
+        let mut currents_at = Vec::new();
+        let mut outputs = Vec::new();
+        for input in self.input_currents(inputs) {
+            let before = states.last().expect("starts with one");
+            let recurrent = follow(&before.output, options.paths.recurrent);
+            let total = input + recurrent.matmul(w_rec.clone());
+            let currents: Vec<_> = match C::CURRENTS {
+                1 => vec![total],
+                count => {
+                    (0..count).map(|current| total.clone().narrow(1, current * neurons, neurons)).collect()
+                }
+            };
+            let seen = CellState { output: follow(&before.output, options.paths.reset), ..before.clone() };
+            let after = self.cell.step(&seen, &currents);
+            outputs.push(after.output.clone());
+            if options.record {
+                currents_at.push(currents);
+            } else {
+                states.clear();
+            }
+            states.push(after);
+        }
+        LayerRun {
+            outputs,
+            state: states.last().expect("a chunk has at least one step").clone(),
+            transition: options.record.then(|| Transition::between(&states, &currents_at)),
+        }
+    }
+
+    /// Runs the layer through a chunk of inputs [steps, batch, inputs] outside of autodiff, by the cell's kernel where
+    /// it has one.
+    pub(crate) fn advance(&self, state: &mut CellState, inputs: Tensor<3>, purpose: Purpose) -> LayerChunk {
+        let before = state.output.clone();
+        let simulated = match purpose {
+            Purpose::Record => None,
+            Purpose::Outputs | Purpose::Traces => self.cell.simulate(&SynapticChunk {
+                state: state.clone(),
+                inputs: inputs.clone(),
+                w_in: self.w_in.val(),
+                bias: self.bias.as_ref().map(Param::val),
+                w_rec: self.recurrent_weights(),
+            }),
+        };
+        let (outputs, after, linearization, transition) = match simulated {
+            Some(SimulatedChunk { outputs, state, linearization, .. }) => {
+                (outputs, state, Some(linearization), None)
+            }
+            None => {
+                let options = RunOptions { paths: GradientPaths::LOCAL, record: purpose != Purpose::Outputs };
+                let run = self.run(state.clone(), &split_steps(inputs.clone()), options);
+                let linearization = run.transition.as_ref().map(|transition| self.cell.linearize(transition));
+                (Tensor::stack(run.outputs, 0), run.state, linearization, run.transition)
+            }
+        };
+        *state = after;
+        let pre =
+            if purpose == Purpose::Outputs { Vec::new() } else { self.presynaptic(inputs, before, &outputs) };
+        LayerChunk { outputs, pre, linearization, transition }
+    }
+
+    /// Inputs, the layer's own outputs one step ago, and 1 for a bias.
+    fn presynaptic(&self, inputs: Tensor<3>, before: Tensor<2>, outputs: &Tensor<3>) -> Vec<Presynaptic> {
+        let [steps, batch, _] = inputs.dims();
+        let ones = || Tensor::ones([steps, batch, 1], (&inputs.device(), inputs.dtype()));
+        let ones = self.bias.is_some().then(ones).map(Presynaptic::AtOnce);
+        let own = Presynaptic::Delayed { values: outputs.clone(), before };
+        [Presynaptic::AtOnce(inputs), own].into_iter().chain(ones).collect()
+    }
+
+    /// Runs the layer through a whole sequence [steps, batch, inputs] in its autodiff graph, by the cell's kernel; `None`
+    /// where it has none. The graph sees one node.
+    pub(crate) fn connect(
+        &self,
+        state: &mut CellState,
+        inputs: Tensor<3>,
+        paths: GradientPaths,
+    ) -> Option<Tensor<3>> {
+        if !kernel::is_supported(&inputs.clone().without_autodiff()) {
+            return None;
+        }
+        let plain = |tensor: &Tensor<2>| tensor.clone().without_autodiff();
+        let before = state.output.clone().without_autodiff();
+        let (w_in, w_rec) = (self.w_in.val(), self.recurrent_weights());
+        let bias = self.bias.as_ref().map(Param::val);
+        let simulated = self.cell.valid().simulate(&SynapticChunk {
+            state: state.detach(),
+            inputs: inputs.clone().without_autodiff(),
+            w_in: plain(&w_in),
+            bias: bias.clone().map(Tensor::without_autodiff),
+            w_rec: plain(&w_rec),
+        })?;
+        *state = simulated.state;
+        let neurons = before.dims()[1];
+        let columns = C::CURRENTS * neurons;
+        let options: TensorCreationOptions = (&before.device(), before.dtype()).into();
+        let mut feedback = match paths.recurrent {
+            true => plain(&w_rec).transpose(),
+            false => Tensor::zeros([columns, neurons], options.clone()),
+        };
+        if let Some(weights) = simulated.own_output.filter(|_| paths.reset) {
+            let eye = Tensor::<2>::eye(neurons, &before.device()).cast(before.dtype());
+            feedback = feedback + eye * weights.unsqueeze();
+        }
+        let (plan, coefficients) = kernel::plan(&simulated.linearization);
+        // All tensors of a node are in the graph, or are constants of it.
+        let node = |tensor: Tensor<2>| tensor.into_dispatch();
+        let sequence = SimulatedSequence {
+            bias: bias.unwrap_or_else(|| Tensor::zeros([columns], options)).into_dispatch(),
+            inputs: inputs.into_dispatch(),
+            w_in: node(w_in),
+            w_rec: node(w_rec),
+            outputs: simulated.outputs.into_dispatch(),
+            before: node(before),
+            coefficients: List::lower(coefficients),
+            feedback: node(feedback),
+        };
+        Some(kernel::connect(sequence, plan))
+    }
+}
+
+/// A tensor with or without its graph.
+fn follow(tensor: &Tensor<2>, with_gradient: bool) -> Tensor<2> {
+    if with_gradient { tensor.clone() } else { tensor.clone().detach() }
+}
