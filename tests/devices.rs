@@ -4,12 +4,14 @@
 //! the environment variable `EPROP_REQUIRE_WGPU` is set: then they fail.
 
 use burn::tensor::{DType, Device, TensorCreationOptions};
+use burn_eprop::kernel::{by_tensor_operations, is_supported};
 use burn_eprop::loss::{RateAveraging, RateRegularization};
 use burn_eprop::network::GradientPaths;
+use burn_eprop::surrogate::SurrogateShape;
 use burn_eprop::{Cell, Loss, Objective};
 use eprop_cli::device::DeviceName;
-use eprop_tests::case::{Build, Case, Problem};
-use eprop_tests::cells::{alif, lif, lstm};
+use eprop_tests::case::{Build, Case, Problem, SHAPES};
+use eprop_tests::cells::{alif, alif_per_neuron, lif, lif_per_neuron, lstm, two_compartment};
 use eprop_tests::findings::Findings;
 use eprop_tests::wgpu::{OpenedWgpu, on_wgpu, open_wgpu};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -18,9 +20,16 @@ fn main() {
     let arguments = Arguments::from_args();
     let wgpu = open_wgpu();
     let mut trials = Vec::new();
-    add_trials(&mut trials, "lif", lif, &wgpu);
-    add_trials(&mut trials, "alif", alif, &wgpu);
-    add_trials(&mut trials, "lstm", lstm, &wgpu);
+    add_trials(&mut trials, "lif", lif);
+    add_trials(&mut trials, "alif", alif);
+    add_trials(&mut trials, "lstm", lstm);
+    let of_shape = &SHAPES[..1];
+    add_trials_of_wgpu(&mut trials, "lif", lif, &SHAPES, &wgpu);
+    add_trials_of_wgpu(&mut trials, "lif per neuron", lif_per_neuron, of_shape, &wgpu);
+    add_trials_of_wgpu(&mut trials, "alif", alif, &SHAPES, &wgpu);
+    add_trials_of_wgpu(&mut trials, "alif per neuron", alif_per_neuron, of_shape, &wgpu);
+    add_trials_of_wgpu(&mut trials, "lstm", lstm, of_shape, &wgpu);
+    add_trials_of_wgpu(&mut trials, "two compartment", two_compartment, of_shape, &wgpu);
     libtest_mimic::run(&arguments, trials).exit();
 }
 
@@ -29,9 +38,10 @@ fn main() {
 enum Method {
     Eprop,
     Bptt,
+    BpttByKernels,
 }
 
-fn add_trials<C: Cell + 'static>(trials: &mut Vec<Trial>, cell: &str, build: Build<C>, wgpu: &OpenedWgpu) {
+fn add_trials<C: Cell + 'static>(trials: &mut Vec<Trial>, cell: &str, build: Build<C>) {
     for (dtype, tolerance) in [(DType::F32, 1e-4), (DType::F64, 1e-10)] {
         for method in [Method::Eprop, Method::Bptt] {
             let name = format!("ndarray {cell} {dtype:?} {method:?}");
@@ -41,19 +51,49 @@ fn add_trials<C: Cell + 'static>(trials: &mut Vec<Trial>, cell: &str, build: Bui
             }));
         }
     }
+}
+
+/// Every small operation costs a launch: sequences are short.
+fn add_trials_of_wgpu<C: Cell + 'static>(
+    trials: &mut Vec<Trial>,
+    cell: &str,
+    build: Build<C>,
+    shapes: &'static [SurrogateShape],
+    wgpu: &OpenedWgpu,
+) {
+    for method in [Method::Eprop, Method::BpttByKernels] {
+        for &shape in shapes {
+            let wgpu = wgpu.clone();
+            let name = format!("wgpu {cell} {shape:?} {method:?}");
+            trials.push(Trial::ignorable_test(name, move || {
+                on_wgpu(&wgpu, |device| {
+                    let mut case = case(vec![32, 7], 20);
+                    case.pseudo_derivative.shape = shape;
+                    compare(&case, build, device, DType::F32, method, 1e-4)
+                })
+            }));
+        }
+    }
     let wgpu = wgpu.clone();
-    trials.push(Trial::ignorable_test(format!("wgpu {cell} F32 Eprop"), move || {
+    trials.push(Trial::ignorable_test(format!("wgpu {cell} kernels are tensor operations"), move || {
         on_wgpu(&wgpu, |device| {
-            // Every small operation costs a launch.
-            compare(&case(vec![32], 20), build, device, DType::F32, Method::Eprop, 1e-4)
+            let rates = RateRegularization { averaging: RateAveraging::Batch, ..rates() };
+            let objective = Objective::sum(Loss::MeanSquaredError).with_rate(rates);
+            let case = Case { refractory_steps: 0, objective, bias: true, ..case(vec![9, 8], 12) };
+            let problem = Problem::new(&case, build, &TensorCreationOptions::from((device, DType::F32)));
+            assert!(is_supported(&problem.network.readout.weight.val()), "no kernels on {device:?}");
+            let find = || problem.estimate(problem.eprop(5));
+            agree(&find(), &by_tensor_operations(find), 1e-5)
         })
     }));
 }
 
+fn rates() -> RateRegularization {
+    RateRegularization { strength: 5.0, target_per_step: 0.05, averaging: RateAveraging::PerTrial }
+}
+
 fn case(neurons: Vec<usize>, steps: usize) -> Case {
-    let rate =
-        RateRegularization { strength: 5.0, target_per_step: 0.05, averaging: RateAveraging::PerTrial };
-    let objective = Objective::mean(Loss::SoftmaxCrossEntropy).with_rate(rate);
+    let objective = Objective::mean(Loss::SoftmaxCrossEntropy).with_rate(rates());
     Case { neurons, steps, refractory_steps: 3, unequal_lengths: true, mask: true, objective, ..Case::new(0) }
 }
 
@@ -71,11 +111,16 @@ fn compare<C: Cell>(
         match method {
             Method::Eprop => problem.estimate(problem.eprop(7)),
             Method::Bptt => problem.estimate(problem.bptt(GradientPaths::ALL)),
+            Method::BpttByKernels => problem.estimate(problem.bptt(GradientPaths::ALL).with_kernels(true)),
         }
     };
     let reference = find(&DeviceName::Flex.open()?);
     reference.assert_active::<C>();
-    let differences = find(device).differences(&reference);
+    agree(&find(device), &reference, tolerance)
+}
+
+fn agree(found: &Findings, reference: &Findings, tolerance: f64) -> Result<(), Failed> {
+    let differences = found.differences(reference);
     match differences.iter().find(|(_, difference)| *difference > tolerance) {
         Some(_) => Err(Failed::from(format!("more than {tolerance:e}: {differences:#?}"))),
         None => Ok(()),

@@ -226,7 +226,7 @@ impl Batch {
 /// `Ok` where all values are finite.
 pub(crate) fn check_finite<const D: usize>(what: &str, tensor: &Tensor<D>) -> Result<(), NonFinite> {
     let tensor = tensor.clone().without_autodiff();
-    let finite = if kernel::is_supported(&tensor) {
+    let finite = if kernel::is_on_cpu(&tensor) {
         kernel::is_finite(tensor)
     } else {
         // A stretch at a time, so that this takes memory constant in the number of steps.

@@ -200,7 +200,8 @@ impl<C: Cell> RecurrentLayer<C> {
         inputs: Tensor<3>,
         paths: GradientPaths,
     ) -> Option<Tensor<3>> {
-        if !kernel::is_supported(&inputs.clone().without_autodiff()) {
+        let exchanged = C::CURRENTS * self.cell.neurons();
+        if !kernel::is_supported_with(&inputs.clone().without_autodiff(), exchanged) {
             return None;
         }
         let plain = |tensor: &Tensor<2>| tensor.clone().without_autodiff();

@@ -115,7 +115,7 @@ impl LeakyReadout {
 impl LeakyReadout {
     /// As [`forward`](Self::forward), for [steps, batch, neurons] outside of autodiff.
     pub(crate) fn forward_chunk(&self, neurons: Tensor<3>, last: Tensor<2>) -> (Tensor<3>, Tensor<2>) {
-        if kernel::is_supported(&neurons) {
+        if kernel::is_on_cpu(&neurons) {
             let weight = self.weight.val().mul_scalar(self.factor());
             return kernel::read_out(neurons, weight, self.bias.as_ref().map(Param::val), last, self.decay);
         }

@@ -96,8 +96,8 @@ impl Firing {
         input_factor: &NeuronConstant,
         adaptation: Option<[&NeuronConstant; 2]>,
     ) -> Option<SimulatedChunk> {
-        let decay = decay.shared().filter(|_| kernel::is_supported(&chunk.inputs))?;
         let [_, neurons] = chunk.state.output.dims();
+        let decay = decay.shared().filter(|_| kernel::is_supported_with(&chunk.inputs, neurons))?;
         let options = (&chunk.inputs.device(), chunk.inputs.dtype()).into();
         let constant = |constant: &NeuronConstant| constant.vector(neurons, &options);
         let CellState { hidden, carried, output } = chunk.state.clone();

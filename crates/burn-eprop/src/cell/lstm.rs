@@ -127,7 +127,7 @@ impl Cell for Lstm {
     }
 
     fn simulate(&self, chunk: &SynapticChunk) -> Option<SimulatedChunk> {
-        if !kernel::is_supported(&chunk.inputs) {
+        if !kernel::is_supported_with(&chunk.inputs, self.neurons) {
             return None;
         }
         let CellState { hidden, output, .. } = chunk.state.clone();

@@ -3,6 +3,7 @@
 use burn::tensor::Tensor;
 
 use crate::cell::Linearization;
+use crate::kernel::{self, List, RecursionChunk, TracePlan};
 
 /// What the recursion starts from, and what drives it.
 pub(super) enum Seed {
@@ -18,41 +19,45 @@ pub(super) enum Seed {
 
 /// The result of a recursion: the coefficients of everything that its seed asked for.
 pub(super) struct Pass {
-    /// w, by current: the coefficients of pre at each step, each [steps · batch, post].
-    pub(super) weights: Vec<Option<Tensor<2>>>,
+    /// w, the coefficients of pre at each step, [steps · batch, currents · post].
+    pub(super) weights: Tensor<2>,
     /// The coefficients of ε at the chunk's start, by component, each [batch, post].
     pub(super) lambda: Vec<Option<Tensor<2>>>,
     /// The coefficient of ē at the chunk's start, [batch, post].
     pub(super) m: Option<Tensor<2>>,
-    zeros: Tensor<2>,
+    post: usize,
 }
 
 impl Pass {
     pub(super) fn currents(&self) -> usize {
-        self.weights.len()
+        self.weights.dims()[1] / self.post
     }
 
     pub(super) fn post(&self) -> usize {
-        self.zeros.dims()[1]
+        self.post
     }
 
-    /// w of all currents, [steps · batch, currents · post].
-    pub(super) fn all_weights(&self) -> Tensor<2> {
-        if let [Some(weights)] = self.weights.as_slice() {
-            return weights.clone();
-        }
-        let weights = self.weights.iter();
-        Tensor::cat(weights.map(|weights| weights.clone().unwrap_or_else(|| self.zeros.clone())).collect(), 1)
+    /// w of a current, [steps · batch, post].
+    pub(super) fn weights_of(&self, current: usize) -> Tensor<2> {
+        self.weights.clone().narrow(1, current * self.post, self.post)
     }
 }
 
-/// A chunk's coefficients, cut into steps once for all recursions through it.
+/// A chunk's coefficients, made ready once for all recursions through it.
 pub(super) struct Adjoint<'a> {
     linearization: &'a Linearization,
-    steps: Vec<Linearization>,
+    coefficients: Coefficients,
     kappa: f64,
     batch: usize,
     zeros: Tensor<2>,
+}
+
+/// The coefficients as what runs the recursions takes them.
+enum Coefficients {
+    /// Step by step, for tensor operations.
+    Steps(Vec<Linearization>),
+    /// For a kernel.
+    Listed(TracePlan, Vec<Tensor<2>>),
 }
 
 impl<'a> Adjoint<'a> {
@@ -74,13 +79,13 @@ impl<'a> Adjoint<'a> {
             some.dims(),
             [steps, batch, post],
         );
-        Self {
-            linearization,
-            steps: (0..steps).map(|step| linearization.rows(step * batch, batch)).collect(),
-            kappa,
-            batch,
-            zeros: some.zeros_like(),
-        }
+        let coefficients = if kernel::is_on_cube(some) {
+            let (plan, coefficients) = kernel::plan(linearization);
+            Coefficients::Listed(TracePlan { kappa, ..plan }, coefficients)
+        } else {
+            Coefficients::Steps((0..steps).map(|step| linearization.rows(step * batch, batch)).collect())
+        };
+        Self { linearization, coefficients, kappa, batch, zeros: some.zeros_like() }
     }
 
     pub(super) fn linearization(&self) -> &'a Linearization {
@@ -89,6 +94,38 @@ impl<'a> Adjoint<'a> {
 
     /// Runs the recursion from the chunk's last step to its first.
     pub(super) fn run(&self, seed: Seed) -> Pass {
+        match &self.coefficients {
+            Coefficients::Steps(steps) => self.run_by_steps(steps, seed),
+            Coefficients::Listed(plan, coefficients) => self.run_by_kernel(plan, coefficients, seed),
+        }
+    }
+
+    fn run_by_kernel(&self, plan: &TracePlan, coefficients: &[Tensor<2>], seed: Seed) -> Pass {
+        let [rows, post] = self.zeros.dims();
+        let steps = rows / self.batch;
+        let (seed, drive) = match seed {
+            Seed::Signal(signal) => (kernel::Seed::Signal, Some(signal)),
+            Seed::Unfiltered(valid) => {
+                let all = || self.zeros.clone().narrow(1, 0, 1).ones_like().reshape([steps, self.batch, 1]);
+                (kernel::Seed::Unfiltered, Some(valid.unwrap_or_else(all)))
+            }
+            Seed::Filtered => (kernel::Seed::Filtered, None),
+            Seed::Vector(component) => (kernel::Seed::Vector(component), None),
+        };
+        let chunk =
+            RecursionChunk { coefficients: List::lower(coefficients.to_vec()), drive: List::lower(drive) };
+        let run = kernel::run_recursion(chunk, plan.clone(), seed, self.batch);
+        let lambda = Tensor::<3>::from_dispatch(run.lambda);
+        let component = |index| Some(lambda.clone().narrow(0, index, 1).squeeze_dim(0));
+        Pass {
+            weights: Tensor::from_dispatch(run.weights),
+            lambda: (0..plan.components).map(component).collect(),
+            m: Some(Tensor::from_dispatch(run.filtered)),
+            post,
+        }
+    }
+
+    fn run_by_steps(&self, steps: &[Linearization], seed: Seed) -> Pass {
         let unit = || Some(self.zeros.clone().narrow(0, 0, self.batch).ones_like());
         let mut lambda = vec![None; self.linearization.components()];
         let mut filtered = None; // κ m^{t+1}
@@ -97,8 +134,8 @@ impl<'a> Adjoint<'a> {
             Seed::Vector(component) => lambda[component] = unit(),
             Seed::Signal(_) | Seed::Unfiltered(_) => {}
         }
-        let mut weights = vec![Vec::with_capacity(self.steps.len()); self.linearization.currents()];
-        for (index, step) in self.steps.iter().enumerate().rev() {
+        let mut weights = vec![Vec::with_capacity(steps.len()); self.linearization.currents()];
+        for (index, step) in steps.iter().enumerate().rev() {
             let (signal, unfiltered) = match &seed {
                 Seed::Signal(signal) => (Some(at_step(signal, index)), None),
                 Seed::Unfiltered(None) => (None, unit()),
@@ -123,22 +160,16 @@ impl<'a> Adjoint<'a> {
                 .collect();
             filtered = m.filter(|_| self.kappa != 0.0).map(|m| m.mul_scalar(self.kappa));
         }
-        Pass {
-            weights: weights.into_iter().map(|steps| self.stack(steps)).collect(),
-            lambda,
-            m: filtered,
-            zeros: self.zeros.clone(),
-        }
+        let mut weights: Vec<_> = weights.into_iter().map(|steps| self.stack(steps)).collect();
+        let weights = if weights.len() == 1 { weights.remove(0) } else { Tensor::cat(weights, 1) };
+        Pass { weights, lambda, m: filtered, post: self.zeros.dims()[1] }
     }
 
     /// Weights from the last step to the first, as rows.
-    fn stack(&self, mut weights: Vec<Option<Tensor<2>>>) -> Option<Tensor<2>> {
-        if weights.iter().all(Option::is_none) {
-            return None;
-        }
+    fn stack(&self, mut weights: Vec<Option<Tensor<2>>>) -> Tensor<2> {
         weights.reverse();
         let zeros = || self.zeros.clone().narrow(0, 0, self.batch);
-        Some(Tensor::cat(weights.into_iter().map(|step| step.unwrap_or_else(zeros)).collect(), 0))
+        Tensor::cat(weights.into_iter().map(|step| step.unwrap_or_else(zeros)).collect(), 0)
     }
 }
 

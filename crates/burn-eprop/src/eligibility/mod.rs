@@ -31,6 +31,7 @@ use burn::tensor::Tensor;
 use crate::carried::{Archive, Carried};
 use crate::cell::Linearization;
 use crate::kernel::{self, CarriedTraces, List, Summed, TraceChunk};
+use crate::steps::low_pass;
 use adjoint::{Adjoint, Seed};
 
 /// How many traces there are.
@@ -202,7 +203,7 @@ impl EligibilityTraces {
             let (given, expected) = (valid.dims(), [steps, batch, 1]);
             assert_eq!(given, expected, "valid steps {given:?} where {expected:?} is needed");
         }
-        if chunk.pre.iter().all(|part| kernel::is_supported(part.as_tensor())) {
+        if chunk.pre.iter().all(|part| kernel::is_on_cpu(part.as_tensor())) {
             return self.advance_by_kernel(chunk, keep);
         }
         let adjoint = Adjoint::new(chunk.linearization, self.kappa, [steps, batch, post]);
@@ -293,28 +294,16 @@ impl EligibilityTraces {
         let Some(decay) = linearization.pre_decay else {
             return pre;
         };
-        let mut last = self.filtered_pre.take();
-        let filtered: Vec<_> = pre
-            .iter_dim(0)
-            .map(|at_step| {
-                let at_step = at_step.squeeze_dim::<2>(0);
-                let filtered = match last.take() {
-                    Some(last) => last.mul_scalar(decay) + at_step,
-                    None => at_step,
-                };
-                last = Some(filtered.clone());
-                filtered
-            })
-            .collect();
-        self.filtered_pre = last.filter(|_| keep);
-        Tensor::stack(filtered, 0)
+        let (filtered, last) = low_pass(pre, decay, self.filtered_pre.take());
+        self.filtered_pre = keep.then_some(last);
+        filtered
     }
 
     /// Σ_t Σ_b w ⊗ pre of a pass and what the carried traces add to it, [pre, currents · post].
     fn sum_over_batch(&self, pass: &adjoint::Pass, pre: &Tensor<3>) -> Tensor<2> {
         let [steps, batch, pre_size] = pre.dims();
         let rows = pre.clone().reshape([steps * batch, pre_size]);
-        let inside = rows.transpose().matmul(pass.all_weights());
+        let inside = rows.transpose().matmul(pass.weights.clone());
         let carried: Vec<_> = (0..pass.currents())
             .map(|current| {
                 let traces = self.carried(pass, current)?;
@@ -344,14 +333,14 @@ impl EligibilityTraces {
 
     /// Σ_t w ⊗ pre of a current for each batch element, and what the carried traces add,
     /// [batch, post, pre].
-    fn per_trial(&self, pass: &adjoint::Pass, current: usize, pre: &Tensor<3>) -> Option<Tensor<3>> {
+    fn per_trial(&self, pass: &adjoint::Pass, current: usize, pre: &Tensor<3>) -> Tensor<3> {
         let [steps, batch, _] = pre.dims();
-        let inside = pass.weights[current].as_ref().map(|weights| {
-            let weights = weights.clone().reshape([steps, batch, pass.post()]);
-            weights.permute([1, 2, 0]).matmul(pre.clone().swap_dims(0, 1))
-        });
-        let carried = self.carried(pass, current);
-        [inside, carried].into_iter().flatten().reduce(|sum, part| sum + part)
+        let weights = pass.weights_of(current).reshape([steps, batch, pass.post()]);
+        let inside = weights.permute([1, 2, 0]).matmul(pre.clone().swap_dims(0, 1));
+        match self.carried(pass, current) {
+            Some(carried) => inside + carried,
+            None => inside,
+        }
     }
 
     /// Adds the chunk's Σ_t e: the recursion with a signal of 1 that κ does not filter.
@@ -360,9 +349,9 @@ impl EligibilityTraces {
             return;
         }
         let pass = adjoint.run(Seed::Unfiltered(valid));
-        let add = |sum: Option<Tensor<3>>, part: Option<Tensor<3>>| match (sum, part) {
-            (Some(sum), Some(part)) => Some(sum + part),
-            (sum, part) => sum.or(part),
+        let add = |sum: Option<Tensor<3>>, part| match sum {
+            Some(sum) => Some(sum + part),
+            None => Some(part),
         };
         self.summed = match std::mem::replace(&mut self.summed, SummedTraces::Off) {
             SummedTraces::Off => SummedTraces::Off,
@@ -392,7 +381,7 @@ impl EligibilityTraces {
                 let pass = adjoint.run(Seed::Vector(hidden));
                 (0..currents)
                     .map(|current| match linearization.reaches(hidden, current) {
-                        true => self.per_trial(&pass, current, pre),
+                        true => Some(self.per_trial(&pass, current, pre)),
                         false => None,
                     })
                     .collect()
@@ -401,7 +390,7 @@ impl EligibilityTraces {
         let mut filtered = Vec::new();
         if self.kappa != 0.0 {
             let pass = adjoint.run(Seed::Filtered);
-            filtered.extend((0..currents).map(|current| self.per_trial(&pass, current, pre)));
+            filtered.extend((0..currents).map(|current| Some(self.per_trial(&pass, current, pre))));
         }
         self.vectors = vectors;
         self.filtered = filtered;

@@ -156,7 +156,7 @@ impl Eprop {
     ) -> Estimate {
         check(network, state, batch);
         let (network, batch) = (network.valid(), batch.clone());
-        let on_cpu = kernel::is_supported(&network.readout.weight.val());
+        let on_cpu = kernel::is_on_cpu(&network.readout.weight.val());
         kernel::in_pool(on_cpu, move || self.run(&network, state, &batch, keep, None))
     }
 

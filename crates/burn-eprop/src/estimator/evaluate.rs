@@ -34,7 +34,7 @@ pub fn evaluate<C: Cell>(network: &Network<C>, batch: &Batch, objective: &Object
     check_batch(network, batch);
     let objective = objective.checked();
     let (network, batch) = (network.valid(), batch.clone());
-    let on_cpu = kernel::is_supported(&network.readout.weight.val());
+    let on_cpu = kernel::is_on_cpu(&network.readout.weight.val());
     kernel::in_pool(on_cpu, move || {
         let mut spikes = SpikeCounter::new(&network, batch.size());
         let mut loss = 0.0;

@@ -15,7 +15,7 @@ use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind, unary};
 
 use super::ops::{KernelBackend, List};
-use super::recursion::TracePlan;
+use super::plan::TracePlan;
 
 /// A sequence that has been simulated, to be put into the graph.
 #[derive(Debug, Clone, ExtensionType)]
@@ -40,7 +40,12 @@ pub struct SimulatedSequence<B: Backend> {
 }
 
 /// Kernels with a backward pass.
-#[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    NdArray: cfg(feature = "ndarray"),
+    Cube: cfg(feature = "cube"),
+    Autodiff
+)]
 pub trait GraphBackend: Backend {
     /// z, with the gradient of the sequence's simulation with respect to inputs and weights.
     fn connect(#[extension_type] sequence: SimulatedSequence<Self>, plan: TracePlan) -> FloatTensor<Self>;
@@ -50,7 +55,7 @@ pub trait GraphBackend: Backend {
 }
 
 /// Outside of a graph there is nothing to connect.
-#[cfg(any(feature = "flex", feature = "ndarray"))]
+#[cfg(any(feature = "flex", feature = "ndarray", feature = "cube"))]
 macro_rules! implement {
     ($backend:ty) => {
         impl GraphBackend for $backend {
@@ -69,6 +74,8 @@ macro_rules! implement {
 implement!(burn::backend::Flex);
 #[cfg(feature = "ndarray")]
 implement!(burn::backend::NdArray);
+#[cfg(feature = "cube")]
+implement!(burn::backend::Cube);
 
 impl<B: Backend + GraphBackend + KernelBackend, C: CheckpointStrategy> GraphBackend for Autodiff<B, C> {
     fn connect(sequence: SimulatedSequence<Self>, plan: TracePlan) -> FloatTensor<Self> {

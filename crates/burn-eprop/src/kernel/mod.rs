@@ -1,11 +1,13 @@
-//! Hand-written kernels for the hot path: the simulation of a chunk, and the advance of its traces.
+//! Hand-written kernels for the hot path: the simulation of a chunk, and the recursions of its traces.
 //!
-//! They are a backend extension of Flex and NdArray, in float32 and float64. On other devices, and for cells
-//! without a kernel of their own, the same steps run as tensor operations; both ways give the same results up to
+//! They are backend extensions: of the CPU backends Flex and NdArray, and of all CubeCL runtimes (wgpu, CUDA and
+//! whatever else Burn runs through them), in float32 and, where the device has it, float64. On other devices, and for
+//! cells without a kernel of their own, the same steps run as tensor operations; both ways give the same results up to
 //! rounding, and the tests hold each against the other.
 //!
-//! The batch is divided over rayon's threads, once for each chunk. With the same number of threads the results are
-//! the same to the last bit; another number of threads adds up the gradient's parts in another order.
+//! On a CPU the batch is divided over rayon's threads, once for each chunk. With the same number of threads the results
+//! are the same to the last bit; another number of threads adds up the gradient's parts in another order. On a CubeCL
+//! runtime a chunk costs some launches, whatever its length.
 
 #![cfg_attr(
     not(any(feature = "flex", feature = "ndarray")),
@@ -13,32 +15,28 @@
 )]
 #![allow(deprecated, reason = "burn-ndarray is deprecated upstream, and served here as long as it lasts")]
 
-mod backward;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod cpu;
+#[cfg(feature = "cube")]
+mod cube;
 pub mod graph;
-mod host;
-mod lstm;
 mod ops;
-mod products;
-mod readout;
-mod real;
-mod recursion;
-mod scan;
-mod spiking;
-mod traces;
+mod plan;
 
+#[cfg(feature = "cube")]
+pub use ops::CubeKernelBackend;
 pub use ops::{
-    CarriedTraces, KernelBackend, List, LstmChunk, LstmRun, SpikingChunk, SpikingRun, TraceChunk, TraceRun,
+    CarriedTraces, CpuKernelBackend, KernelBackend, List, LstmChunk, LstmRun, RecursionChunk, RecursionRun,
+    SpikingChunk, SpikingRun, TraceChunk, TraceRun,
 };
-pub use recursion::{Summed, TracePlan};
-pub use spiking::SpikingDynamics;
+pub(crate) use plan::plan;
+pub use plan::{Seed, SpikingDynamics, Summed, TracePlan};
 
 use std::cell::Cell;
 
 use burn::backend::{Dispatch, DispatchTensorKind};
-use graph::{GraphBackend, SimulatedSequence};
-
-use crate::cell::Linearization;
 use burn::tensor::{DType, Tensor};
+use graph::{GraphBackend, SimulatedSequence};
 
 thread_local! {
     static BY_TENSOR_OPERATIONS: Cell<bool> = const { Cell::new(false) };
@@ -57,60 +55,60 @@ pub fn by_tensor_operations<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// Whether there are kernels for a tensor's device and type, and it is outside of any autodiff graph.
-pub fn is_supported<const D: usize>(tensor: &Tensor<D>) -> bool {
-    if BY_TENSOR_OPERATIONS.get() {
-        return false;
-    }
-    if tensor.is_autodiff() || !matches!(tensor.dtype(), DType::F32 | DType::F64) {
-        return false;
+/// Where a tensor's kernels run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Cpu,
+    /// With neurons of a batch element that can exchange so many values.
+    Cube(usize),
+}
+
+/// `None` without kernels for the tensor's device and type, or inside of an autodiff graph.
+fn place<const D: usize>(tensor: &Tensor<D>) -> Option<Place> {
+    let fits = !tensor.is_autodiff() && matches!(tensor.dtype(), DType::F32 | DType::F64);
+    if BY_TENSOR_OPERATIONS.get() || !fits {
+        return None;
     }
     match tensor.clone().into_dispatch().kind {
         #[cfg(feature = "flex")]
-        DispatchTensorKind::Flex(_) => true,
+        DispatchTensorKind::Flex(_) => Some(Place::Cpu),
         #[cfg(feature = "ndarray")]
-        DispatchTensorKind::NdArray(_) => true,
+        DispatchTensorKind::NdArray(_) => Some(Place::Cpu),
+        #[cfg(feature = "cube")]
+        DispatchTensorKind::Cube(tensor) => Some(Place::Cube(cube::exchanged(&tensor.float()))),
         #[allow(unreachable_patterns)]
-        _ => false,
+        _ => None,
     }
+}
+
+/// Whether there are kernels for a tensor's device and type, and it is outside of any autodiff graph.
+pub fn is_supported<const D: usize>(tensor: &Tensor<D>) -> bool {
+    place(tensor).is_some()
+}
+
+/// As [`is_supported`], for kernels in which neurons of a batch element exchange so many values at each step.
+pub(crate) fn is_supported_with<const D: usize>(tensor: &Tensor<D>, exchanged: usize) -> bool {
+    match place(tensor) {
+        None => false,
+        Some(Place::Cpu) => true,
+        Some(Place::Cube(most)) => exchanged <= most,
+    }
+}
+
+/// As [`is_supported`], for kernels that the CPU backends alone have.
+pub(crate) fn is_on_cpu<const D: usize>(tensor: &Tensor<D>) -> bool {
+    place(tensor) == Some(Place::Cpu)
+}
+
+/// As [`is_supported`], for kernels that the CubeCL runtimes alone have.
+pub(crate) fn is_on_cube<const D: usize>(tensor: &Tensor<D>) -> bool {
+    matches!(place(tensor), Some(Place::Cube(_)))
 }
 
 /// Does work that runs through many kernels on one of rayon's threads, if `on_cpu`: each kernel then shares its work
 /// with the pool without waking this thread.
 pub(crate) fn in_pool<R: Send>(on_cpu: bool, work: impl FnOnce() -> R + Send) -> R {
     if on_cpu { rayon::scope(|_| work()) } else { work() }
-}
-
-/// Where a linearisation's coefficients are in a list, and the list. No filter, sums or traces are asked for yet.
-pub(crate) fn plan(linearization: &Linearization) -> (TracePlan, Vec<Tensor<2>>) {
-    let mut coefficients = Vec::new();
-    let mut list = |coefficient: &Option<Tensor<2>>| {
-        coefficients.push(coefficient.clone()?);
-        Some(coefficients.len() - 1)
-    };
-    let [a, b] = [&linearization.a, &linearization.b]
-        .map(|matrix| matrix.iter().flatten().map(&mut list).collect::<Vec<_>>());
-    let [c, d] =
-        [&linearization.c, &linearization.d].map(|vector| vector.iter().map(&mut list).collect::<Vec<_>>());
-    let (components, currents) = (linearization.components(), linearization.currents());
-    let entries = (0..components).flat_map(|hidden| (0..currents).map(move |current| (hidden, current)));
-    let plan = TracePlan {
-        kappa: 0.0,
-        pre_decay: linearization.pre_decay,
-        components,
-        currents,
-        a,
-        b,
-        c,
-        d,
-        reached: entries.map(|(hidden, current)| linearization.reaches(hidden, current)).collect(),
-        delayed: Vec::new(),
-        keep: false,
-        summed: Summed::Off,
-        // Gates are hardly ever closed; pseudo-derivatives are 0 away from the threshold.
-        dense: currents > 1,
-    };
-    (plan, coefficients)
 }
 
 /// Simulates a chunk of a spiking population.
@@ -139,6 +137,19 @@ pub(crate) fn filter(x: Tensor<3>, decay: f64) -> Tensor<3> {
 /// Advances traces by a chunk.
 pub(crate) fn advance_traces(chunk: TraceChunk<Dispatch>, plan: TracePlan) -> TraceRun<Dispatch> {
     Dispatch::advance_traces(chunk, plan)
+}
+
+/// Runs one recursion through a chunk, for a linearisation of steps · batch rows.
+pub(crate) fn run_recursion(
+    chunk: RecursionChunk<Dispatch>,
+    plan: TracePlan,
+    seed: Seed,
+    batch: usize,
+) -> RecursionRun<Dispatch> {
+    #[cfg(feature = "cube")]
+    return Dispatch::run_recursion(chunk, plan, seed, batch);
+    #[cfg(not(feature = "cube"))]
+    unreachable!("no device has this kernel")
 }
 
 /// `y^t = decay · y^{t−1} + x^t` over x [steps, batch, feature], from y [batch, feature] (0 where `None`); backwards

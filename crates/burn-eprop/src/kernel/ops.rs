@@ -7,8 +7,7 @@ use burn::backend::{
 };
 use burn::tensor::Tensor;
 
-use super::recursion::TracePlan;
-use super::spiking::SpikingDynamics;
+use super::plan::{Seed, SpikingDynamics, TracePlan};
 
 /// Any number of tensors; none or one where there is an option.
 #[derive(Debug, Clone)]
@@ -142,8 +141,31 @@ pub struct TraceRun<B: Backend> {
     pub traces: CarriedTraces<B>,
 }
 
-/// The kernels. [`is_supported`](super::is_supported) tells whether a tensor's backend has them.
-#[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"))]
+/// A chunk of a population, through which one recursion goes.
+#[derive(Debug, ExtensionType)]
+pub struct RecursionChunk<B: Backend> {
+    /// Coefficients of the linearisation, each [steps · batch, post].
+    #[extension_type]
+    pub coefficients: List<B>,
+    /// What drives the recursion: L, [steps, batch, post]; which steps count, [steps, batch, 1]; or nothing.
+    #[extension_type]
+    pub drive: List<B>,
+}
+
+/// The coefficients that a recursion finds.
+#[derive(Debug, ExtensionType)]
+pub struct RecursionRun<B: Backend> {
+    /// w, of pre at each step, [steps · batch, currents · post].
+    pub weights: FloatTensor<B>,
+    /// λ, of ε at the chunk's start, [components, batch, post].
+    pub lambda: FloatTensor<B>,
+    /// m, of ē at the chunk's start, [batch, post].
+    pub filtered: FloatTensor<B>,
+}
+
+/// Kernels that go through time: those that every device with kernels has. [`is_supported`](super::is_supported) tells
+/// whether a tensor's has.
+#[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Cube: cfg(feature = "cube"))]
 pub trait KernelBackend: Backend {
     /// Simulates a chunk of a spiking population.
     fn simulate_spiking(
@@ -153,9 +175,6 @@ pub trait KernelBackend: Backend {
 
     /// Simulates a chunk of an LSTM population.
     fn simulate_lstm(#[extension_type] chunk: LstmChunk<Self>) -> LstmRun<Self>;
-
-    /// Advances traces by a chunk.
-    fn advance_traces(#[extension_type] chunk: TraceChunk<Self>, plan: TracePlan) -> TraceRun<Self>;
 
     /// w, the gradient of the currents [steps · batch, currents · post], from that of the outputs [steps, batch, post],
     /// the coefficients and the feedback weights [currents · post, post]; see [`graph`](super::graph).
@@ -174,6 +193,13 @@ pub trait KernelBackend: Backend {
         decay: f64,
         reverse: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
+}
+
+/// Kernels of the CPU backends alone; see [`is_cpu`](super::is_cpu).
+#[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"))]
+pub trait CpuKernelBackend: Backend {
+    /// Advances traces by a chunk.
+    fn advance_traces(#[extension_type] chunk: TraceChunk<Self>, plan: TracePlan) -> TraceRun<Self>;
 
     /// Whether all values are finite.
     fn is_finite(x: FloatTensor<Self>) -> bool;
@@ -190,6 +216,19 @@ pub trait KernelBackend: Backend {
         last: FloatTensor<Self>,
         decay: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
+}
+
+/// Kernels of the CubeCL runtimes alone.
+#[cfg(feature = "cube")]
+#[backend_extension(Cube)]
+pub trait CubeKernelBackend: Backend {
+    /// Runs one recursion through a chunk of a batch of this size, from its last step to its first.
+    fn run_recursion(
+        #[extension_type] chunk: RecursionChunk<Self>,
+        plan: TracePlan,
+        seed: Seed,
+        batch: usize,
+    ) -> RecursionRun<Self>;
 }
 
 impl List<Dispatch> {
@@ -229,94 +268,4 @@ impl<B: Backend> ExtensionType<B> for List<B> {
     fn routing_float_tensor(target: &Self::Target) -> Option<&DispatchTensor> {
         target.0.first()
     }
-}
-
-/// Runs a kernel in the type of the tensors.
-#[cfg(any(feature = "flex", feature = "ndarray"))]
-macro_rules! by_type {
-    ($dtype:expr, $real:ident => $kernel:expr) => {
-        match $dtype {
-            DType::F32 => {
-                type $real = f32;
-                $kernel
-            }
-            DType::F64 => {
-                type $real = f64;
-                $kernel
-            }
-            other => unreachable!("no kernel for {other:?}"),
-        }
-    };
-}
-
-#[cfg(any(feature = "flex", feature = "ndarray"))]
-macro_rules! implement {
-    ($backend:ty) => {
-        impl KernelBackend for $backend {
-            fn simulate_spiking(chunk: SpikingChunk<Self>, dynamics: SpikingDynamics) -> SpikingRun<Self> {
-                by_type!(chunk.inputs.dtype(), E => spiking::simulate::<Self, E>(chunk, &dynamics))
-            }
-
-            fn simulate_lstm(chunk: LstmChunk<Self>) -> LstmRun<Self> {
-                by_type!(chunk.inputs.dtype(), E => lstm::simulate::<Self, E>(chunk))
-            }
-
-            fn advance_traces(chunk: TraceChunk<Self>, plan: TracePlan) -> TraceRun<Self> {
-                by_type!(chunk.coefficients.0[0].dtype(), E => traces::advance::<Self, E>(chunk, &plan))
-            }
-
-            fn back_propagate(
-                gradient: FloatTensor<Self>,
-                coefficients: List<Self>,
-                feedback: FloatTensor<Self>,
-                plan: TracePlan,
-            ) -> FloatTensor<Self> {
-                by_type!(gradient.dtype(), E => {
-                    backward::back_propagate::<Self, E>(&gradient, &coefficients, &feedback, &plan)
-                })
-            }
-
-            fn low_pass(
-                x: FloatTensor<Self>,
-                last: List<Self>,
-                decay: f64,
-                reverse: bool,
-            ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-                by_type!(x.dtype(), E => scan::low_pass::<Self, E>(&x, last.0.first(), decay, reverse))
-            }
-
-            fn is_finite(x: FloatTensor<Self>) -> bool {
-                by_type!(x.dtype(), E => scan::is_finite::<Self, E>(&x))
-            }
-
-            fn broadcast(error: FloatTensor<Self>, feedback: FloatTensor<Self>) -> FloatTensor<Self> {
-                by_type!(error.dtype(), E => readout::broadcast::<Self, E>(&error, &feedback))
-            }
-
-            fn read_out(
-                neurons: FloatTensor<Self>,
-                weight: FloatTensor<Self>,
-                bias: List<Self>,
-                last: FloatTensor<Self>,
-                decay: f64,
-            ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-                by_type!(neurons.dtype(), E => readout::read_out::<Self, E>(neurons, weight, bias.0.first(), last, decay))
-            }
-        }
-    };
-}
-
-#[cfg(any(feature = "flex", feature = "ndarray"))]
-mod cpu {
-    #[allow(unused_imports, reason = "Flex has a `dtype` of its own")]
-    use burn::backend::TensorMetadata;
-    use burn::tensor::DType;
-
-    use super::super::{backward, lstm, readout, scan, spiking, traces};
-    use super::*;
-
-    #[cfg(feature = "flex")]
-    implement!(burn::backend::Flex);
-    #[cfg(feature = "ndarray")]
-    implement!(burn::backend::NdArray);
 }

@@ -59,7 +59,7 @@ impl SignalContext {
     pub fn broadcast(&self, feedback: Tensor<2>) -> Tensor<3> {
         let [batch, time, outputs] = self.error.dims();
         // A product with so few columns gains little from being one.
-        if outputs <= FEW_OUTPUTS && kernel::is_supported(&self.error) {
+        if outputs <= FEW_OUTPUTS && kernel::is_on_cpu(&self.error) {
             return kernel::broadcast(self.error.clone(), feedback);
         }
         let neurons = feedback.dims()[0];

@@ -1,4 +1,4 @@
-//! BPTT's backward pass through a whole sequence; see [`graph`](super::graph).
+//! BPTT's backward pass through a whole sequence; see [`graph`](crate::kernel::graph).
 
 use std::ops::Range;
 
@@ -7,9 +7,10 @@ use burn::backend::tensor::FloatTensor;
 use pulp::{Simd, WithSimd};
 
 use super::host::{Host, View, groups, in_parallel, rows_by_group};
-use super::ops::List;
 use super::real::{Panels, Real, dispatch};
-use super::recursion::{TracePlan, add_product, scale, set_product};
+use super::recursion::{add_product, scale, set_product};
+use crate::kernel::ops::List;
+use crate::kernel::plan::TracePlan;
 
 /// Batch elements that are multiplied with the feedback weights together.
 const TOGETHER: usize = 4;

@@ -11,10 +11,11 @@ use burn::backend::tensor::FloatTensor;
 use pulp::{Simd, WithSimd};
 
 use super::host::{Host, give_rows, groups, in_parallel};
-use super::ops::{CarriedTraces, List, TraceChunk, TraceRun};
 use super::products::add_products;
 use super::real::{Real, add_combinations, add_scaled, dispatch, for_nonzero, padded};
-use super::recursion::{Chunk, Pass, RecursionSpace, Seed, Sizes, Summed, TracePlan, scale};
+use super::recursion::{Chunk, Pass, RecursionSpace, Sizes, scale};
+use crate::kernel::ops::{CarriedTraces, List, TraceChunk, TraceRun};
+use crate::kernel::plan::{Seed, Summed, TracePlan};
 
 /// Advances the traces of a population by a chunk.
 pub(super) fn advance<B: Host, E: Real>(mut inputs: TraceChunk<B>, plan: &TracePlan) -> TraceRun<B> {

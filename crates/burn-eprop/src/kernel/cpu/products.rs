@@ -4,8 +4,9 @@ use burn::backend::tensor::FloatTensor;
 use burn::tensor::Slice;
 
 use super::host::Host;
-use super::ops::TraceRun;
-use super::recursion::{Sizes, Summed, TracePlan};
+use super::recursion::Sizes;
+use crate::kernel::ops::TraceRun;
+use crate::kernel::plan::{Summed, TracePlan};
 
 /// Adds what happens within a chunk to sums, as matrix products: for coefficients of which few are 0.
 pub(super) fn add_products<B: Host>(

@@ -6,8 +6,8 @@ use burn::backend::TensorMetadata;
 use pulp::{Simd, WithSimd};
 
 use super::host::{Host, View, give_rows, groups, in_parallel, rows_by_group};
-use super::ops::{List, LstmChunk, LstmRun};
 use super::real::{Panels, Real, dispatch, sigmoid, tanh};
+use crate::kernel::ops::{List, LstmChunk, LstmRun};
 
 /// Gates of a unit: i, f, g, o.
 const GATES: usize = 4;

@@ -3,70 +3,9 @@
 use burn::backend::TensorMetadata;
 
 use super::host::{Host, View};
-use super::ops::TraceChunk;
 use super::real::Real;
-
-/// Which coefficients and traces there are, and what is asked for.
-#[derive(Debug, Clone)]
-pub struct TracePlan {
-    /// κ.
-    pub kappa: f64,
-    /// α of the presynaptic filter, where one is folded.
-    pub pre_decay: Option<f64>,
-    /// d, the number of components of ε.
-    pub components: usize,
-    /// G.
-    pub currents: usize,
-    /// A\[row]\[column], row by row: index among the coefficients, `None` for 0.
-    pub a: Vec<Option<usize>>,
-    /// B\[component]\[current], row by row.
-    pub b: Vec<Option<usize>>,
-    /// C, by component.
-    pub c: Vec<Option<usize>>,
-    /// D, by current.
-    pub d: Vec<Option<usize>>,
-    /// Which ε can differ from 0, \[component]\[current], row by row.
-    pub reached: Vec<bool>,
-    /// Which presynaptic parts arrive one step later.
-    pub delayed: Vec<bool>,
-    /// Whether the traces at the chunk's end are asked for.
-    pub keep: bool,
-    /// Which sum of the unfiltered traces is asked for.
-    pub summed: Summed,
-    /// Whether few coefficients are 0. Then sums over the chunk are matrix products.
-    pub dense: bool,
-}
-
-impl TracePlan {
-    /// The places of a current's ε among those that are reached, by component.
-    pub(super) fn places(&self, current: usize) -> Vec<Option<usize>> {
-        let mut places = vec![None; self.components];
-        let reached = self.reached.iter().enumerate().filter(|(_, reached)| **reached);
-        for (place, (entry, _)) in reached.enumerate() {
-            if entry % self.currents == current {
-                places[entry / self.currents] = Some(place);
-            }
-        }
-        places
-    }
-
-    /// How many recursions there are.
-    pub(super) fn passes(&self) -> usize {
-        let carried = if self.keep { usize::from(self.kappa != 0.0) + self.components } else { 0 };
-        1 + usize::from(self.summed != Summed::Off) + carried
-    }
-}
-
-/// Sums of the unfiltered traces Σ_t e.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Summed {
-    /// None.
-    Off,
-    /// Over the batch.
-    OverBatch,
-    /// For each trial.
-    PerTrial,
-}
+use crate::kernel::ops::TraceChunk;
+use crate::kernel::plan::{Seed, TracePlan};
 
 #[derive(Clone, Copy)]
 pub(super) struct Sizes {
@@ -136,19 +75,6 @@ impl<'a, E: Real> Chunk<'a, E> {
     pub(super) fn coefficient(&self, index: usize, step: usize, element: usize) -> &[E] {
         self.coefficients[index].row(0, step * self.sizes.batch + element)
     }
-}
-
-/// What a recursion starts from, and what drives it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Seed {
-    /// L: Σ_t L ē.
-    Signal,
-    /// 1 at every valid step, not filtered by κ: Σ_t e.
-    Unfiltered,
-    /// ē at the chunk's end.
-    Filtered,
-    /// A component of ε at the chunk's end.
-    Vector(usize),
 }
 
 /// The coefficients of what a seed asks for.

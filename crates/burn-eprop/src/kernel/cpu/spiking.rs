@@ -6,22 +6,10 @@ use burn::backend::TensorMetadata;
 use pulp::{Simd, WithSimd};
 
 use super::host::{Host, View, give_rows, groups, in_parallel};
-use super::ops::{List, SpikingChunk, SpikingRun};
 use super::real::{Matrix, Real, Sparse, add_scaled, dispatch, padded};
-use crate::surrogate::{PseudoDerivative, SurrogateShape};
-
-/// Constants of a spiking population that its neurons share.
-#[derive(Debug, Clone)]
-pub struct SpikingDynamics {
-    /// α.
-    pub decay: f64,
-    /// θ.
-    pub threshold: f64,
-    /// n_ref, or 0 for no refractoriness.
-    pub refractory_steps: usize,
-    /// ψ.
-    pub pseudo_derivative: PseudoDerivative,
-}
+use crate::kernel::ops::{List, SpikingChunk, SpikingRun};
+use crate::kernel::plan::SpikingDynamics;
+use crate::surrogate::SurrogateShape;
 
 /// Simulates a chunk.
 pub(super) fn simulate<B: Host, E: Real>(
