@@ -138,6 +138,18 @@ impl Batch {
         }
     }
 
+    /// Some of the sequences. It remembers the number of steps by which the whole batch's mean loss is divided.
+    pub(crate) fn sequences(&self, sequences: Range<usize>) -> Self {
+        let some = |tensor: &Tensor<3>| tensor.clone().slice_dim(0, sequences.clone());
+        Self {
+            inputs: some(&self.inputs),
+            targets: some(&self.targets),
+            mask: self.mask.clone().map(|mask| mask.slice_dim(0, sequences.clone())),
+            lengths: self.lengths.as_ref().map(|lengths| lengths[sequences.clone()].to_vec()),
+            loss_steps: self.loss_steps().into(),
+        }
+    }
+
     /// The batch on another device.
     pub fn to_device(self, device: &Device) -> Self {
         Self {

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use burn::optim::{AdamConfig, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_eprop::cell::{AlifConfig, LifConfig, LstmConfig};
-use burn_eprop::estimator::{Bptt, default_chunk, evaluate};
+use burn_eprop::estimator::{Bptt, evaluate};
 use burn_eprop::readout::LeakyReadoutConfig;
 use burn_eprop::signal::Symmetric;
 use burn_eprop::{Batch, Cell, Loss, Network, NetworkConfig, Objective, OptimizerHook};
@@ -91,7 +91,7 @@ pub enum BenchMethod {
 
 impl BenchMethod {
     /// The estimator, unless nothing is learnt.
-    fn estimator(self, chunk: usize, objective: Objective) -> Option<Method> {
+    fn estimator(self, chunk: Option<usize>, objective: Objective) -> Option<Method> {
         let name = match self {
             Self::Eprop => MethodName::Eprop,
             Self::Bptt => MethodName::Bptt,
@@ -182,8 +182,7 @@ impl Bench<'_> {
             CellName::Alif | CellName::Lstm => Loss::SoftmaxCrossEntropy,
         };
         let objective = Objective::sum(loss);
-        let default = default_chunk(&network, self.args.batch as usize);
-        let chunk = self.args.chunk.map_or(default, |chunk| chunk as usize);
+        let chunk = self.args.chunk.map(|chunk| chunk as usize);
         let optimizer: ModuleOptimizer = AdamConfig::new().init();
         let estimator = self.args.method.estimator(chunk, objective);
         let mut hook = estimator.map(|estimator| OptimizerHook::new(optimizer, estimator));
@@ -214,7 +213,7 @@ impl Bench<'_> {
             ms_min: times[0],
             ms_max: times[times.len() - 1],
             peak_live_bytes: peak,
-            settings: BenchArgs { chunk: Some(chunk as u32), ..self.args.clone() },
+            settings: self.args.clone(),
         }
     }
 

@@ -63,6 +63,9 @@ impl SignalName {
     }
 }
 
+/// Steps of a window of truncated BPTT where none are asked for.
+const DEFAULT_WINDOW: usize = 100;
+
 /// An estimator chosen at run time.
 #[derive(Debug)]
 pub enum Method {
@@ -77,19 +80,27 @@ pub enum Method {
 }
 
 impl Method {
-    /// The method by name, with e-prop's signal. `chunk` is e-prop's chunk or the window of truncated BPTT.
+    /// The method by name, with e-prop's signal. `chunk` is e-prop's chunk, or the window of truncated BPTT, in place of
+    /// what they choose.
     pub fn new(
         name: MethodName,
         signal: Box<dyn LearningSignal>,
-        chunk: usize,
+        chunk: Option<usize>,
         objective: Objective,
     ) -> Self {
-        let eprop = |signal| Eprop::boxed(objective, signal).with_chunk(chunk).with_outputs(true);
+        let eprop = |signal| {
+            let eprop = Eprop::boxed(objective, signal).with_outputs(true);
+            match chunk {
+                Some(chunk) => eprop.with_chunk(chunk),
+                None => eprop,
+            }
+        };
         match name {
             MethodName::Eprop => Self::Eprop(eprop(signal)),
             MethodName::Bptt => Self::Bptt(Bptt::new(objective).with_outputs(true)),
             MethodName::TruncatedBptt => {
-                Self::TruncatedBptt(TruncatedBptt::new(objective, chunk).with_outputs(true))
+                let window = chunk.unwrap_or(DEFAULT_WINDOW);
+                Self::TruncatedBptt(TruncatedBptt::new(objective, window).with_outputs(true))
             }
             MethodName::Readout => Self::Readout(eprop(Box::new(Symmetric))),
         }

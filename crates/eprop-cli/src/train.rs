@@ -123,7 +123,7 @@ impl Training<'_> {
             OptimizerName::Adam => AdamConfig::new().with_grad_clipping(clipping).init(),
         };
         let signal = config.signal.create(config.signal_decay)?;
-        let method = Method::new(config.method, signal, config.chunk, config.objective());
+        let method = Method::new(config.method, signal, Some(config.chunk), config.objective());
         Ok(OptimizerHook::new(optimizer, method))
     }
 

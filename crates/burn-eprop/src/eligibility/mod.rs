@@ -158,6 +158,22 @@ impl EligibilityTraces {
         &self.summed
     }
 
+    /// Takes over Σ_t e of other sequences of the batch. The traces themselves have ended.
+    pub(crate) fn join_sums(&mut self, other: Self) {
+        self.synapses.batch += other.synapses.batch;
+        match (&mut self.summed, other.summed) {
+            (SummedTraces::OverBatch(Some(mine)), SummedTraces::OverBatch(Some(other))) => {
+                *mine = mine.clone() + other;
+            }
+            (SummedTraces::PerTrial(mine), SummedTraces::PerTrial(others)) => {
+                for (mine, other) in mine.iter_mut().flatten().zip(others.into_iter().flatten()) {
+                    *mine = Tensor::cat(vec![mine.clone(), other], 0);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// ē of a current, [batch, post, pre], at the end of the last chunk that was advanced with `keep`; `None`
     /// before that, and where κ = 0 leaves nothing to carry.
     pub fn filtered(&self, current: usize) -> Option<&Tensor<3>> {

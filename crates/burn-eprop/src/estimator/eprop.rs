@@ -7,7 +7,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
 use super::rate::SpikeCounter;
-use super::{Estimate, GradientEstimator, OnlineEstimator, check_batch, loss_divisor};
+use super::{Estimate, GradientEstimator, OnlineEstimator, Schedule, check_batch, loss_divisor};
 use crate::batch::{Batch, BatchChunk};
 use crate::carried::{Archive, Carried};
 use crate::cell::{Cell, Linearization, Transition};
@@ -26,28 +26,28 @@ use crate::signal::{LearningSignal, SignalContext, register_feedback};
 /// sequence. The gradients of the readout are exact.
 #[derive(Debug, Clone)]
 pub struct Eprop {
-    objective: Objective,
     signal: Box<dyn LearningSignal>,
+    settings: Settings,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Settings {
+    objective: Objective,
     chunk: Option<usize>,
     outputs: bool,
 }
 
-/// The chunk's length that suits a network and the size of a batch, whatever the length of the sequence.
-///
-/// Traces are touched once for each chunk, which asks for long ones; what is remembered of a chunk should stay in the
-/// processor's caches, which asks for short ones. Sums over a chunk of a cell with several currents are matrix
-/// products, which gain more from its length.
-pub fn default_chunk<C: Cell>(network: &Network<C>, batch: usize) -> usize {
-    let pre = |layer: &RecurrentLayer<C>| layer.w_in.dims()[0] + layer.cell.neurons();
-    let widest = network.layers.iter().map(pre).max().unwrap_or(1);
-    if C::CURRENTS > 1 {
-        return widest.clamp(100, 300);
-    }
-    (CHUNK_VALUES / (batch.max(1) * widest)).clamp(100, 400)
+/// Sequences that are gone through together.
+struct Part<C: Cell> {
+    network: Network<C>,
+    batch: Batch,
+    state: EpropState,
+    /// By what the loss is divided.
+    divisor: f64,
+    /// Steps of a chunk.
+    chunk: usize,
+    sums: Sums,
 }
-
-/// How many values of a chunk spiking neurons should remember at most: a few times those of a cache.
-const CHUNK_VALUES: usize = 1 << 19;
 
 /// What e-prop carries from piece to piece of a sequence.
 #[derive(Debug, Clone)]
@@ -115,81 +115,90 @@ impl Eprop {
     ///
     /// If the objective is not [valid](Objective::validate).
     pub fn boxed(objective: Objective, signal: Box<dyn LearningSignal>) -> Self {
-        Self { objective: objective.checked(), signal, chunk: None, outputs: false }
+        let settings = Settings { objective: objective.checked(), chunk: None, outputs: false };
+        Self { signal, settings }
     }
 
-    /// The number of steps that are simulated before the traces are touched, in place of
-    /// [`default_chunk`]. It changes speed and memory, not the gradient.
+    /// The number of steps that are simulated before the traces are touched, in place of that of the
+    /// [`Schedule`](super::Schedule). It changes speed and memory, not the gradient.
     ///
     /// # Panics
     ///
     /// If `steps` is 0.
     pub fn with_chunk(self, steps: usize) -> Self {
         assert!(steps > 0, "a chunk has at least one step");
-        Self { chunk: Some(steps), ..self }
+        Self { settings: Settings { chunk: Some(steps), ..self.settings }, ..self }
     }
 
     /// Whether estimates hold the outputs of all steps, which takes memory in proportion to them.
     pub fn with_outputs(self, outputs: bool) -> Self {
-        Self { outputs, ..self }
+        Self { settings: Settings { outputs, ..self.settings }, ..self }
     }
 
-    /// As [`estimate`](GradientEstimator::estimate); `observer` sees each chunk.
+    /// As [`estimate`](GradientEstimator::estimate); `observer` sees each chunk, of all sequences together.
     pub fn estimate_observed<C: Cell>(
         &mut self,
         network: &Network<C>,
         batch: &Batch,
         observer: &mut dyn FnMut(ChunkRecord),
     ) -> Estimate {
-        let mut state = self.start(network, batch.size());
-        check(network, &state, batch);
-        self.run(&network.valid(), &mut state, batch, false, Some(observer))
+        let state = self.start(network, batch.size());
+        let mut part = self.whole(network, state, batch);
+        self.settings.run(&mut part, false, Some(observer));
+        self.settings.finish(part).0
     }
 
-    /// Goes through a batch on rayon's threads where kernels do. Without `keep`, traces end with it.
-    fn run_in_pool<C: Cell>(
-        &mut self,
-        network: &Network<C>,
-        state: &mut EpropState,
-        batch: &Batch,
-        keep: bool,
-    ) -> Estimate {
-        check(network, state, batch);
-        let (network, batch) = (network.valid(), batch.clone());
-        let on_cpu = kernel::is_on_cpu(&network.readout.weight.val());
-        kernel::in_pool(on_cpu, move || self.run(&network, state, &batch, keep, None))
+    /// A batch as a single part.
+    fn whole<C: Cell>(&self, network: &Network<C>, state: EpropState, batch: &Batch) -> Part<C> {
+        check_batch(network, batch);
+        state.network.check(network, batch.size());
+        let schedule = Schedule::suited_to(network, batch.size(), batch.steps(), 1);
+        Part {
+            network: network.valid(),
+            divisor: loss_divisor(&self.settings.objective, batch),
+            chunk: self.settings.chunk.unwrap_or(schedule.chunk),
+            batch: batch.clone(),
+            state,
+            sums: Sums::new(network.layers.len()),
+        }
     }
 
-    /// Goes through a batch, chunk by chunk, with a network outside of autodiff.
-    fn run<C: Cell>(
-        &self,
-        network: &Network<C>,
-        state: &mut EpropState,
-        batch: &Batch,
-        keep: bool,
-        mut observer: Option<&mut dyn FnMut(ChunkRecord)>,
-    ) -> Estimate {
-        let divisor = loss_divisor(&self.objective, batch);
+    /// A batch in parts that can be gone through one beside the other, and none of which there is another way to cut.
+    fn parts<C: Cell>(&mut self, network: &Network<C>, batch: &Batch, threads: usize) -> Vec<Part<C>> {
+        check_batch(network, batch);
+        let schedule = Schedule::suited_to(network, batch.size(), batch.steps(), threads);
+        let divisor = loss_divisor(&self.settings.objective, batch);
+        let part = |sequences: Range<usize>| {
+            let batch = batch.sequences(sequences);
+            let state = self.start(network, batch.size());
+            let chunk = self.settings.chunk.unwrap_or(schedule.chunk);
+            Part { divisor, chunk, ..self.whole(network, state, &batch) }
+        };
+        schedule.parts(batch.size()).into_iter().map(part).collect()
+    }
+}
+
+impl Settings {
+    /// Goes through a part, chunk by chunk. Without `keep`, traces end with it.
+    fn run<C: Cell>(self, part: &mut Part<C>, keep: bool, mut observer: Option<&mut dyn FnMut(ChunkRecord)>) {
+        let Part { network, batch, state, divisor, chunk, sums } = part;
         let dtype = network.readout.weight.dtype();
         let steps = batch.steps();
-        let mut sums = Sums::new(network.layers.len());
         state.spikes.add_steps(batch);
-        let length = self.chunk.unwrap_or_else(|| default_chunk(network, batch.size()));
-        for start in (0..steps).step_by(length) {
-            let end = (start + length).min(steps);
-            let chunk = batch.chunk(start..end, divisor, dtype);
+        for start in (0..steps).step_by(*chunk) {
+            let end = (start + *chunk).min(steps);
+            let chunk = batch.chunk(start..end, *divisor, dtype);
             let purpose = if observer.is_some() { Purpose::Record } else { Purpose::Traces };
-            let record = self.advance(network, state, chunk, &mut sums, keep || end < steps, purpose);
+            let record = self.advance(network, state, chunk, sums, keep || end < steps, purpose);
             if let (Some(observer), Some(record)) = (observer.as_mut(), record) {
                 observer(record);
             }
         }
-        self.finish(network, state, sums)
     }
 
     /// Simulates a chunk, and learns from it.
     fn advance<C: Cell>(
-        &self,
+        self,
         network: &Network<C>,
         state: &mut EpropState,
         chunk: BatchChunk,
@@ -244,7 +253,7 @@ impl Eprop {
     }
 
     /// err [steps, batch, outputs] and the loss of a chunk; no error where no step of it counts.
-    fn error(&self, chunk: &BatchChunk, outputs: &Tensor<3>) -> (Option<Tensor<3>>, Tensor<1>) {
+    fn error(self, chunk: &BatchChunk, outputs: &Tensor<3>) -> (Option<Tensor<3>>, Tensor<1>) {
         let BatchChunk { targets, weight, .. } = chunk;
         if weight.clone().abs().max().into_scalar::<f64>() == 0.0 {
             return (None, Tensor::zeros([1], (&weight.device(), weight.dtype())));
@@ -255,11 +264,12 @@ impl Eprop {
     }
 
     /// The gradients of a piece, with the regulariser's.
-    fn finish<C: Cell>(&self, network: &Network<C>, state: &mut EpropState, sums: Sums) -> Estimate {
+    fn finish<C: Cell>(self, part: Part<C>) -> (Estimate, EpropState) {
+        let Part { network, mut state, sums, .. } = part;
         let mut gradients = GradientsParams::new();
         for (index, (layer, gradient)) in network.layers.iter().zip(sums.layers).enumerate() {
             let mut gradient = gradient.expect("a batch has at least one step");
-            if let Some(rate) = self.rate_gradient(state, index) {
+            if let Some(rate) = self.rate_gradient(&state, index) {
                 // What the rates up to here ask for, less what earlier pieces have reported of it.
                 gradient = match state.rate_gradients[index].replace(rate.clone()) {
                     Some(reported) => gradient + rate - reported,
@@ -269,23 +279,24 @@ impl Eprop {
             register_layer(layer, gradient, &mut gradients);
         }
         let readout_weight = sums.readout_weight.unwrap_or_else(|| network.readout.weight.val().zeros_like());
-        register_feedback(state.signal.as_ref(), network, &readout_weight, &mut gradients);
+        register_feedback(state.signal.as_ref(), &network, &readout_weight, &mut gradients);
         gradients.register(network.readout.weight.id, readout_weight);
         if let Some(bias) = &network.readout.bias {
             gradients.register(bias.id, sums.readout_bias.unwrap_or_else(|| bias.val().zeros_like()));
         }
         let rate_loss = self.objective.rate.map_or(0.0, |rate| state.spikes.loss(&rate).into_scalar::<f64>());
-        Estimate {
+        let estimate = Estimate {
             loss: sums.loss.map_or(0.0, |loss| loss.into_scalar::<f64>()),
             rate_loss,
-            outputs: self.outputs.then(|| Tensor::cat(sums.outputs, 0).swap_dims(0, 1)),
+            outputs: self.outputs.then(|| join(sums.outputs, 0).swap_dims(0, 1)),
             firing_rates: state.spikes.firing_rates(),
             gradients,
-        }
+        };
+        (estimate, state)
     }
 
     /// The regulariser's gradient of a layer, [pre, currents · neurons]: Σ_t r e with the rates so far.
-    fn rate_gradient(&self, state: &EpropState, layer: usize) -> Option<Tensor<2>> {
+    fn rate_gradient(self, state: &EpropState, layer: usize) -> Option<Tensor<2>> {
         let rate = self.objective.rate?;
         let slope = state.spikes.slope(&rate, layer);
         match state.traces[layer].summed() {
@@ -332,8 +343,25 @@ impl Carried for EpropState {
 
 impl<C: Cell> GradientEstimator<C> for Eprop {
     fn estimate(&mut self, network: &Network<C>, batch: &Batch) -> Estimate {
-        let mut state = self.start(network, batch.size());
-        self.run_in_pool(network, &mut state, batch, false)
+        let on_cpu = kernel::is_on_cpu(&network.readout.weight.val().without_autodiff());
+        let settings = self.settings;
+        if !on_cpu || !self.signal.separates_sequences() {
+            let state = self.start(network, batch.size());
+            let mut part = self.whole(network, state, batch);
+            return kernel::in_pool(on_cpu, move || {
+                settings.run(&mut part, false, None);
+                settings.finish(part).0
+            });
+        }
+        let parts = self.parts(network, batch, kernel::threads());
+        let through = move |mut part| {
+            settings.run(&mut part, false, None);
+            part
+        };
+        kernel::in_parallel(parts, through, move |parts| {
+            let whole = parts.into_iter().reduce(Part::join).expect("a batch has a sequence");
+            settings.finish(whole).0
+        })
     }
 
     fn after_update(&self, mut network: Network<C>) -> Network<C> {
@@ -361,7 +389,7 @@ impl<C: Cell> OnlineEstimator<C> for Eprop {
 
     fn start(&mut self, network: &Network<C>, batch: usize) -> EpropState {
         let network = network.valid();
-        let summed = match self.objective.rate.map(|rate| rate.averaging) {
+        let summed = match self.settings.objective.rate.map(|rate| rate.averaging) {
             None => SummedTraces::Off,
             Some(RateAveraging::Batch) => SummedTraces::OverBatch(None),
             Some(RateAveraging::PerTrial) => SummedTraces::PerTrial(Vec::new()),
@@ -384,19 +412,45 @@ impl<C: Cell> OnlineEstimator<C> for Eprop {
     }
 
     fn feed(&mut self, network: &Network<C>, state: &mut EpropState, piece: &Batch) -> Estimate {
-        self.run_in_pool(network, state, piece, true)
+        let on_cpu = kernel::is_on_cpu(&network.readout.weight.val().without_autodiff());
+        let settings = self.settings;
+        let mut part = self.whole(network, state.clone(), piece);
+        let (estimate, after) = kernel::in_pool(on_cpu, move || {
+            settings.run(&mut part, true, None);
+            settings.finish(part)
+        });
+        *state = after;
+        estimate
     }
 }
 
-/// # Panics
-///
-/// If batch, network and state do not fit each other.
-fn check<C: Cell>(network: &Network<C>, state: &EpropState, batch: &Batch) {
-    check_batch(network, batch);
-    state.network.check(network, batch.size());
+impl<C: Cell> Part<C> {
+    /// Takes over what was found in other sequences of the batch.
+    fn join(mut self, other: Self) -> Self {
+        self.sums = self.sums.join(other.sums);
+        self.state.spikes.join(other.state.spikes);
+        for (mine, other) in self.state.traces.iter_mut().zip(other.state.traces) {
+            mine.join_sums(other);
+        }
+        self
+    }
 }
 
 impl Sums {
+    /// The sums of two parts; outputs of both, side by side.
+    fn join(mut self, other: Self) -> Self {
+        for (mine, other) in self.layers.iter_mut().zip(other.layers) {
+            other.into_iter().for_each(|other| add(mine, other));
+        }
+        other.readout_weight.into_iter().for_each(|other| add(&mut self.readout_weight, other));
+        other.readout_bias.into_iter().for_each(|other| add(&mut self.readout_bias, other));
+        other.loss.into_iter().for_each(|other| add(&mut self.loss, other));
+        if !self.outputs.is_empty() {
+            self.outputs = vec![join(vec![join(self.outputs, 0), join(other.outputs, 0)], 1)];
+        }
+        self
+    }
+
     fn new(layers: usize) -> Self {
         Self {
             layers: vec![None; layers],
@@ -448,6 +502,11 @@ fn register_layer<C: Cell>(layer: &RecurrentLayer<C>, gradient: Tensor<2>, gradi
         let row = gradient.narrow(0, inputs + neurons, 1).squeeze_dim::<1>(0);
         gradients.register(bias.id, row);
     }
+}
+
+/// Tensors behind each other along a dimension.
+fn join(mut tensors: Vec<Tensor<3>>, dim: usize) -> Tensor<3> {
+    if tensors.len() == 1 { tensors.remove(0) } else { Tensor::cat(tensors, dim) }
 }
 
 fn add<const D: usize>(sum: &mut Option<Tensor<D>>, part: Tensor<D>) {

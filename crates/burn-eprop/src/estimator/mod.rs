@@ -13,11 +13,13 @@ mod bptt;
 mod eprop;
 mod evaluate;
 mod rate;
+mod schedule;
 mod truncated_bptt;
 
 pub use bptt::Bptt;
-pub use eprop::{ChunkRecord, Eprop, EpropState, LayerRecord, default_chunk};
+pub use eprop::{ChunkRecord, Eprop, EpropState, LayerRecord};
 pub use evaluate::{Evaluation, evaluate};
+pub use schedule::Schedule;
 pub use truncated_bptt::{TruncatedBptt, TruncatedBpttState};
 
 use burn::optim::GradientsParams;

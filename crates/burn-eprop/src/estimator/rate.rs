@@ -26,6 +26,16 @@ impl SpikeCounter {
         Self { excess: counts.clone(), counts, steps: vec![0.0; batch] }
     }
 
+    /// Takes over what was counted in other sequences of the batch.
+    pub(super) fn join(&mut self, other: Self) {
+        for (mine, others) in [(&mut self.counts, other.counts), (&mut self.excess, other.excess)] {
+            for (mine, other) in mine.iter_mut().zip(others) {
+                *mine = Tensor::cat(vec![mine.clone(), other], 0);
+            }
+        }
+        self.steps.extend(other.steps);
+    }
+
     /// Counts the outputs of all layers.
     pub(super) fn add_layers(&mut self, layers: &[Tensor<3>], chunk: &BatchChunk) {
         for (layer, outputs) in layers.iter().enumerate() {

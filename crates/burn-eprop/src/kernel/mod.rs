@@ -23,20 +23,20 @@ pub mod graph;
 mod ops;
 mod plan;
 
-#[cfg(feature = "cube")]
-pub use ops::CubeKernelBackend;
 pub use ops::{
-    CarriedTraces, CpuKernelBackend, KernelBackend, List, LstmChunk, LstmRun, RecursionChunk, RecursionRun,
-    SpikingChunk, SpikingRun, TraceChunk, TraceRun,
+    CarriedTraces, CpuKernelBackend, CubeKernelBackend, KernelBackend, List, LstmChunk, LstmRun,
+    RecursionChunk, RecursionRun, SpikingChunk, SpikingRun, TraceChunk, TraceRun,
 };
 pub(crate) use plan::plan;
 pub use plan::{Seed, SpikingDynamics, Summed, TracePlan};
 
 use std::cell::Cell;
+use std::sync::Once;
 
 use burn::backend::{Dispatch, DispatchTensorKind};
 use burn::tensor::{DType, Tensor};
 use graph::{GraphBackend, SimulatedSequence};
+use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
 thread_local! {
     static BY_TENSOR_OPERATIONS: Cell<bool> = const { Cell::new(false) };
@@ -60,6 +60,7 @@ pub fn by_tensor_operations<R>(work: impl FnOnce() -> R) -> R {
 enum Place {
     Cpu,
     /// With neurons of a batch element that can exchange so many values.
+    #[cfg_attr(not(feature = "cube"), allow(dead_code))]
     Cube(usize),
 }
 
@@ -108,7 +109,39 @@ pub(crate) fn is_on_cube<const D: usize>(tensor: &Tensor<D>) -> bool {
 /// Does work that runs through many kernels on one of rayon's threads, if `on_cpu`: each kernel then shares its work
 /// with the pool without waking this thread.
 pub(crate) fn in_pool<R: Send>(on_cpu: bool, work: impl FnOnce() -> R + Send) -> R {
-    if on_cpu { rayon::scope(|_| work()) } else { work() }
+    if !on_cpu {
+        return work();
+    }
+    keep_memory();
+    rayon::scope(|_| work())
+}
+
+/// How many threads share work on a CPU.
+pub(crate) fn threads() -> usize {
+    rayon::current_num_threads()
+}
+
+/// Asks the allocator to keep what is given back to it, for the next chunk.
+///
+/// glibc returns large blocks to the system at once, and gets them anew, page by page, for every chunk, which can take
+/// longer than all kernels. It stops doing so for blocks up to the size of the largest that it has seen come back (its
+/// "dynamic mmap threshold", mallopt(3)), of at most 32 MiB. Other allocators pay nothing for a block that is not
+/// touched.
+fn keep_memory() {
+    const LARGE: usize = 31 << 20;
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE))));
+}
+
+/// Does the same with many things in rayon's pool, one beside the other, and then something with all results, which are
+/// in order.
+pub(crate) fn in_parallel<T: Send, R: Send, S: Send>(
+    things: Vec<T>,
+    each: impl Fn(T) -> R + Sync + Send,
+    all: impl FnOnce(Vec<R>) -> S + Send,
+) -> S {
+    keep_memory();
+    rayon::scope(|_| all(things.into_par_iter().with_max_len(1).map(each).collect()))
 }
 
 /// Simulates a chunk of a spiking population.
@@ -146,10 +179,7 @@ pub(crate) fn run_recursion(
     seed: Seed,
     batch: usize,
 ) -> RecursionRun<Dispatch> {
-    #[cfg(feature = "cube")]
-    return Dispatch::run_recursion(chunk, plan, seed, batch);
-    #[cfg(not(feature = "cube"))]
-    unreachable!("no device has this kernel")
+    Dispatch::run_recursion(chunk, plan, seed, batch)
 }
 
 /// `y^t = decay · y^{t−1} + x^t` over x [steps, batch, feature], from y [batch, feature] (0 where `None`); backwards

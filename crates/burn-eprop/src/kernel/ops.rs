@@ -218,17 +218,23 @@ pub trait CpuKernelBackend: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 }
 
-/// Kernels of the CubeCL runtimes alone.
-#[cfg(feature = "cube")]
-#[backend_extension(Cube)]
-pub trait CubeKernelBackend: Backend {
-    /// Runs one recursion through a chunk of a batch of this size, from its last step to its first.
-    fn run_recursion(
-        #[extension_type] chunk: RecursionChunk<Self>,
-        plan: TracePlan,
-        seed: Seed,
-        batch: usize,
-    ) -> RecursionRun<Self>;
+pub use cube_only::CubeKernelBackend;
+
+#[cfg_attr(not(feature = "cube"), allow(unused_variables))]
+mod cube_only {
+    use super::*;
+
+    /// Kernels of the CubeCL runtimes alone.
+    #[backend_extension(Cube: cfg(feature = "cube"))]
+    pub trait CubeKernelBackend: Backend {
+        /// Runs one recursion through a chunk of a batch of this size, from its last step to its first.
+        fn run_recursion(
+            #[extension_type] chunk: RecursionChunk<Self>,
+            plan: TracePlan,
+            seed: Seed,
+            batch: usize,
+        ) -> RecursionRun<Self>;
+    }
 }
 
 impl List<Dispatch> {

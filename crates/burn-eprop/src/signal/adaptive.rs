@@ -46,6 +46,10 @@ impl LearningSignal for Adaptive {
         true
     }
 
+    fn separates_sequences(&self) -> bool {
+        true
+    }
+
     fn feedback_gradient(&self, readout_gradient: &Tensor<2>) -> Option<Tensor<2>> {
         Some(readout_gradient.clone())
     }

@@ -18,4 +18,8 @@ impl LearningSignal for Global {
     fn follows_error(&self) -> bool {
         true
     }
+
+    fn separates_sequences(&self) -> bool {
+        true
+    }
 }

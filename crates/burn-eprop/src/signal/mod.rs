@@ -83,6 +83,12 @@ pub trait LearningSignal: Debug + Send + DynClone {
         false
     }
 
+    /// Whether L of a sequence follows from that sequence alone, so that those of a batch may be gone through one after
+    /// the other, each with a clone of the signal.
+    fn separates_sequences(&self) -> bool {
+        false
+    }
+
     /// Names what the signal remembers, so that it is saved and resumed with a stream; nothing by default.
     fn visit(&mut self, _archive: &mut Archive) {}
 

@@ -17,4 +17,8 @@ impl LearningSignal for Random {
     fn follows_error(&self) -> bool {
         true
     }
+
+    fn separates_sequences(&self) -> bool {
+        true
+    }
 }

@@ -16,4 +16,8 @@ impl LearningSignal for Symmetric {
     fn follows_error(&self) -> bool {
         true
     }
+
+    fn separates_sequences(&self) -> bool {
+        true
+    }
 }
