@@ -39,8 +39,12 @@ impl Schedule {
         let widest = network.layers.iter().map(pre).max().unwrap_or(1);
         let mut sequences = batch.max(1);
         if threads > 1 {
-            let few = (CHUNK_VALUES / (MOST_STEPS * widest)).clamp(1, TOGETHER);
-            sequences = few.max(FEWEST_ROWS / steps.max(1)).clamp(1, sequences.div_ceil(threads));
+            // Those of several currents share what is read of their weights.
+            let few = if C::CURRENTS > 1 { TOGETHER } else { CHUNK_VALUES / (MOST_STEPS * widest) };
+            let few = few.clamp(1, TOGETHER).max(FEWEST_ROWS / steps.max(1)).min(sequences);
+            // As many for each thread.
+            let parts = sequences.div_ceil(few).next_multiple_of(threads);
+            sequences = sequences.div_ceil(parts);
         }
         let most = (CHUNK_VALUES / (sequences * widest)).clamp(FEWEST_STEPS, MOST_STEPS);
         Self { sequences, chunk: steps.div_ceil(steps.div_ceil(most).max(1)).max(1) }

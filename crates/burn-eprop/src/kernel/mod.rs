@@ -32,6 +32,7 @@ pub use plan::{Seed, SpikingDynamics, Summed, TracePlan};
 
 use std::cell::Cell;
 use std::sync::Once;
+use std::thread::LocalKey;
 
 use burn::backend::{Dispatch, DispatchTensorKind};
 use burn::tensor::{DType, Tensor};
@@ -40,19 +41,31 @@ use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterato
 
 thread_local! {
     static BY_TENSOR_OPERATIONS: Cell<bool> = const { Cell::new(false) };
+    static BESIDE_OTHERS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does work with a thread's flag set.
+fn with_flag<R>(flag: &'static LocalKey<Cell<bool>>, work: impl FnOnce() -> R) -> R {
+    struct Restore(&'static LocalKey<Cell<bool>>, bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            self.0.set(self.1);
+        }
+    }
+    let _restore = Restore(flag, flag.replace(true));
+    work()
 }
 
 /// Does work by tensor operations alone, on any device: the reference for the kernels. It holds on this thread, not on
 /// those that the work itself starts.
 pub fn by_tensor_operations<R>(work: impl FnOnce() -> R) -> R {
-    struct Restore(bool);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            BY_TENSOR_OPERATIONS.set(self.0);
-        }
-    }
-    let _restore = Restore(BY_TENSOR_OPERATIONS.replace(true));
-    work()
+    with_flag(&BY_TENSOR_OPERATIONS, work)
+}
+
+/// Whether other threads have work of their own beside that of this one, which then has nobody to share it with.
+#[cfg_attr(not(any(feature = "flex", feature = "ndarray")), allow(dead_code))]
+fn is_beside_others() -> bool {
+    BESIDE_OTHERS.get()
 }
 
 /// Where a tensor's kernels run.
@@ -141,7 +154,13 @@ pub(crate) fn in_parallel<T: Send, R: Send, S: Send>(
     all: impl FnOnce(Vec<R>) -> S + Send,
 ) -> S {
     keep_memory();
-    rayon::scope(|_| all(things.into_par_iter().with_max_len(1).map(each).collect()))
+    rayon::scope(|_| {
+        all(things
+            .into_par_iter()
+            .with_max_len(1)
+            .map(|thing| with_flag(&BESIDE_OTHERS, || each(thing)))
+            .collect())
+    })
 }
 
 /// Simulates a chunk of a spiking population.

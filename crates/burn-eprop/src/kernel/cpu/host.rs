@@ -7,6 +7,7 @@ use burn::backend::Backend;
 use burn::backend::tensor::FloatTensor;
 
 use super::real::Real;
+use crate::kernel::is_beside_others;
 
 /// A backend whose tensors lie in the machine's memory.
 pub(super) trait Host: Backend {
@@ -58,9 +59,10 @@ impl<'a, E: Real> View<'a, E> {
     }
 }
 
-/// The batch in as many contiguous parts as there are threads.
+/// The batch in as many contiguous parts as there are threads for it.
 pub(super) fn groups(batch: usize) -> Vec<Range<usize>> {
-    let count = rayon::current_num_threads().min(batch);
+    let threads = if is_beside_others() { 1 } else { rayon::current_num_threads() };
+    let count = threads.min(batch);
     let start = |group: usize| group * batch / count;
     (0..count).map(|group| start(group)..start(group + 1)).collect()
 }

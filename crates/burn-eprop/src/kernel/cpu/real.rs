@@ -37,6 +37,22 @@ pub(super) trait Real: Element + Float + NumAssign + pulp::bytemuck::Pod + Send 
     }
 }
 
+/// 1/n from the last term of the exponential's series in float32 to the first. A constant, with which the compiler can
+/// unroll the series and make vectors of what is around it.
+const SERIES: [f64; 7] = inverses();
+/// The same in float64.
+const LONG_SERIES: [f64; 13] = inverses();
+
+const fn inverses<const COUNT: usize>() -> [f64; COUNT] {
+    let mut inverses = [0.0; COUNT];
+    let mut index = 0;
+    while index < COUNT {
+        inverses[index] = 1.0 / (COUNT - index) as f64;
+        index += 1;
+    }
+    inverses
+}
+
 impl Real for f32 {
     type Vector<S: Simd> = S::f32s;
 
@@ -70,10 +86,7 @@ impl Real for f32 {
         let shifted = x * std::f32::consts::LOG2_E + ROUND;
         let k = shifted - ROUND;
         let r = x - k * LN_2_HIGH - k * LN_2_LOW;
-        let mut series = 1.0;
-        for term in (1..=7).rev() {
-            series = 1.0 + series * r * (1.0 / term as f32);
-        }
+        let series = SERIES.iter().fold(1.0, |series, &inverse| 1.0 + series * r * inverse as f32);
         series * f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23))
     }
 }
@@ -111,10 +124,7 @@ impl Real for f64 {
         let shifted = x * std::f64::consts::LOG2_E + ROUND;
         let k = shifted - ROUND;
         let r = x - k * LN_2_HIGH - k * LN_2_LOW;
-        let mut series = 1.0;
-        for term in (1..=13).rev() {
-            series = 1.0 + series * r * (1.0 / term as f64);
-        }
+        let series = LONG_SERIES.iter().fold(1.0, |series, &inverse| 1.0 + series * r * inverse);
         series * f64::from_bits((shifted.to_bits() << 52).wrapping_add(1023 << 52))
     }
 }
