@@ -10,6 +10,7 @@ use crate::carried::{Archive, Carried};
 use crate::cell::{Cell, CellState};
 use crate::error::ConfigError;
 use crate::init::{Initializer, float_options, float_param};
+use crate::kernel;
 pub use crate::layer::{GradientPaths, RecurrentLayer};
 pub(crate) use crate::layer::{LayerChunk, Purpose, RunOptions, without_autapses};
 use crate::readout::{LeakyReadout, LeakyReadoutConfig};
@@ -192,9 +193,13 @@ impl<C: Cell> Network<C> {
         let inputs = inputs.cast(self.readout.weight.dtype()).swap_dims(0, 1);
         let chunks = inputs.split(FORWARD_CHUNK, 0).into_iter();
         if ![on_graph, self.readout.weight.val().is_autodiff(), state.output.is_autodiff()].contains(&true) {
-            let outputs =
-                chunks.map(|chunk| self.advance(&mut state, chunk, Purpose::Outputs).outputs).collect();
-            return (Tensor::cat(outputs, 0).swap_dims(0, 1), state);
+            let on_cpu = kernel::is_on_cpu(&self.readout.weight.val());
+            let (network, chunks) = (self.clone(), chunks.collect::<Vec<_>>());
+            return kernel::in_pool(on_cpu, move || {
+                let advance = |chunk| network.advance(&mut state, chunk, Purpose::Outputs).outputs;
+                let outputs = chunks.into_iter().map(advance).collect();
+                (Tensor::cat(outputs, 0).swap_dims(0, 1), state)
+            });
         }
         let outputs = chunks
             .map(|chunk| {

@@ -163,16 +163,14 @@ impl Eprop {
         }
     }
 
-    /// A batch in parts that can be gone through one beside the other, and none of which there is another way to cut.
+    /// A batch in parts that can be gone through one beside the other by so many threads.
     fn parts<C: Cell>(&mut self, network: &Network<C>, batch: &Batch, threads: usize) -> Vec<Part<C>> {
         check_batch(network, batch);
         let schedule = Schedule::suited_to(network, batch.size(), batch.steps(), threads);
-        let divisor = loss_divisor(&self.settings.objective, batch);
         let part = |sequences: Range<usize>| {
             let batch = batch.sequences(sequences);
             let state = self.start(network, batch.size());
-            let chunk = self.settings.chunk.unwrap_or(schedule.chunk);
-            Part { divisor, chunk, ..self.whole(network, state, &batch) }
+            self.whole(network, state, &batch)
         };
         schedule.parts(batch.size()).into_iter().map(part).collect()
     }
@@ -344,24 +342,17 @@ impl Carried for EpropState {
 impl<C: Cell> GradientEstimator<C> for Eprop {
     fn estimate(&mut self, network: &Network<C>, batch: &Batch) -> Estimate {
         let on_cpu = kernel::is_on_cpu(&network.readout.weight.val().without_autodiff());
+        let in_parts = on_cpu && self.signal.separates_sequences();
+        let parts = self.parts(network, batch, if in_parts { kernel::threads() } else { 1 });
         let settings = self.settings;
-        if !on_cpu || !self.signal.separates_sequences() {
-            let state = self.start(network, batch.size());
-            let mut part = self.whole(network, state, batch);
-            return kernel::in_pool(on_cpu, move || {
-                settings.run(&mut part, false, None);
-                settings.finish(part).0
-            });
-        }
-        let parts = self.parts(network, batch, kernel::threads());
-        let through = move |mut part| {
+        let run = move |mut part| {
             settings.run(&mut part, false, None);
             part
         };
-        kernel::in_parallel(parts, through, move |parts| {
-            let whole = parts.into_iter().reduce(Part::join).expect("a batch has a sequence");
-            settings.finish(whole).0
-        })
+        let finish = move |parts: Vec<Part<C>>| {
+            settings.finish(parts.into_iter().reduce(Part::join).expect("a batch has a sequence")).0
+        };
+        kernel::in_parallel(on_cpu, parts, run, finish)
     }
 
     fn after_update(&self, mut network: Network<C>) -> Network<C> {

@@ -4,15 +4,12 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use super::rate::SpikeCounter;
-use super::{check_batch, loss_divisor};
+use super::{Schedule, check_batch, loss_divisor};
 use crate::batch::{Batch, BatchChunk};
 use crate::cell::Cell;
 use crate::kernel;
 use crate::loss::Objective;
 use crate::network::{Network, NetworkChunk, NetworkState, Purpose};
-
-/// Steps that are simulated at a time.
-const CHUNK: usize = 64;
 
 /// How a network does on a batch.
 #[derive(Debug)]
@@ -33,22 +30,34 @@ pub struct Evaluation {
 pub fn evaluate<C: Cell>(network: &Network<C>, batch: &Batch, objective: &Objective) -> Evaluation {
     check_batch(network, batch);
     let objective = objective.checked();
-    let (network, batch) = (network.valid(), batch.clone());
-    let on_cpu = kernel::is_on_cpu(&network.readout.weight.val());
-    kernel::in_pool(on_cpu, move || {
+    let on_cpu = kernel::is_on_cpu(&network.readout.weight.val().without_autodiff());
+    let threads = if on_cpu { kernel::threads() } else { 1 };
+    let schedule = Schedule::suited_to(network, batch.size(), batch.steps(), threads);
+    let part = |sequences| (network.valid(), batch.sequences(sequences));
+    let parts = schedule.parts(batch.size()).into_iter().map(part).collect();
+    let evaluate_part = move |(network, batch): (Network<C>, Batch)| {
         let mut spikes = SpikeCounter::new(&network, batch.size());
         let mut loss = 0.0;
         let mut outputs = Vec::new();
-        let chunks = chunks(&network, &batch, &objective, CHUNK);
+        let chunks = chunks(&network, &batch, &objective, schedule.chunk);
         let state = network.initial_state(batch.size());
         run_forward(&network, state, &batch, chunks, &mut spikes, |of_chunk, chunk| {
             let (targets, weight) = (chunk.targets.clone(), chunk.weight.clone());
             loss += objective.loss.value(of_chunk.clone(), targets, weight).into_scalar::<f64>();
             outputs.push(of_chunk);
         });
-        let outputs = Tensor::cat(outputs, 0).swap_dims(0, 1);
-        Evaluation { loss, outputs, firing_rates: spikes.firing_rates() }
-    })
+        (loss, Tensor::cat(outputs, 0).swap_dims(0, 1), spikes)
+    };
+    let parts = kernel::in_parallel(on_cpu, parts, evaluate_part, |parts| parts);
+    let mut all = parts.into_iter();
+    let (mut loss, outputs, mut spikes) = all.next().expect("a batch has a sequence");
+    let mut outputs = vec![outputs];
+    for (of_part, outputs_of_part, spikes_of_part) in all {
+        loss += of_part;
+        outputs.push(outputs_of_part);
+        spikes.join(spikes_of_part);
+    }
+    Evaluation { loss, outputs: Tensor::cat(outputs, 0), firing_rates: spikes.firing_rates() }
 }
 
 /// A batch in chunks of `length` steps.

@@ -146,21 +146,20 @@ fn keep_memory() {
     ONCE.call_once(|| drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE))));
 }
 
-/// Does the same with many things in rayon's pool, one beside the other, and then something with all results, which are
-/// in order.
+/// Does the same with many things, and then something with all results, which are in order: one beside the other in
+/// rayon's pool, if `on_cpu`.
 pub(crate) fn in_parallel<T: Send, R: Send, S: Send>(
+    on_cpu: bool,
     things: Vec<T>,
     each: impl Fn(T) -> R + Sync + Send,
     all: impl FnOnce(Vec<R>) -> S + Send,
 ) -> S {
+    if things.len() == 1 {
+        return in_pool(on_cpu, || all(things.into_iter().map(each).collect()));
+    }
     keep_memory();
-    rayon::scope(|_| {
-        all(things
-            .into_par_iter()
-            .with_max_len(1)
-            .map(|thing| with_flag(&BESIDE_OTHERS, || each(thing)))
-            .collect())
-    })
+    let beside_others = |thing| with_flag(&BESIDE_OTHERS, || each(thing));
+    rayon::scope(|_| all(things.into_par_iter().with_max_len(1).map(beside_others).collect()))
 }
 
 /// Simulates a chunk of a spiking population.
