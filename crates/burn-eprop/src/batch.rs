@@ -140,6 +140,9 @@ impl Batch {
 
     /// Some of the sequences. It remembers the number of steps by which the whole batch's mean loss is divided.
     pub(crate) fn sequences(&self, sequences: Range<usize>) -> Self {
+        if sequences == (0..self.size()) {
+            return self.clone();
+        }
         let some = |tensor: &Tensor<3>| tensor.clone().slice_dim(0, sequences.clone());
         Self {
             inputs: some(&self.inputs),

@@ -37,15 +37,10 @@ struct Settings {
     outputs: bool,
 }
 
-/// Sequences that are gone through together.
-struct Part<C: Cell> {
+/// What has come of some sequences of a batch.
+struct Found<C: Cell> {
     network: Network<C>,
-    batch: Batch,
     state: EpropState,
-    /// By what the loss is divided.
-    divisor: f64,
-    /// Steps of a chunk.
-    chunk: usize,
     sums: Sums,
 }
 
@@ -143,55 +138,40 @@ impl Eprop {
         observer: &mut dyn FnMut(ChunkRecord),
     ) -> Estimate {
         let state = self.start(network, batch.size());
-        let mut part = self.whole(network, state, batch);
-        self.settings.run(&mut part, false, Some(observer));
-        self.settings.finish(part).0
-    }
-
-    /// A batch as a single part.
-    fn whole<C: Cell>(&self, network: &Network<C>, state: EpropState, batch: &Batch) -> Part<C> {
-        check_batch(network, batch);
-        state.network.check(network, batch.size());
-        let schedule = Schedule::suited_to(network, batch.size(), batch.steps(), 1);
-        Part {
-            network: network.valid(),
-            divisor: loss_divisor(&self.settings.objective, batch),
-            chunk: self.settings.chunk.unwrap_or(schedule.chunk),
-            batch: batch.clone(),
-            state,
-            sums: Sums::new(network.layers.len()),
-        }
-    }
-
-    /// A batch in parts that can be gone through one beside the other by so many threads.
-    fn parts<C: Cell>(&mut self, network: &Network<C>, batch: &Batch, threads: usize) -> Vec<Part<C>> {
-        check_batch(network, batch);
-        let schedule = Schedule::suited_to(network, batch.size(), batch.steps(), threads);
-        let part = |sequences: Range<usize>| {
-            let batch = batch.sequences(sequences);
-            let state = self.start(network, batch.size());
-            self.whole(network, state, &batch)
-        };
-        schedule.parts(batch.size()).into_iter().map(part).collect()
+        check(network, &state, batch);
+        let found = self.settings.run(network.valid(), state, batch, false, Some(observer));
+        self.settings.finish(found).0
     }
 }
 
 impl Settings {
-    /// Goes through a part, chunk by chunk. Without `keep`, traces end with it.
-    fn run<C: Cell>(self, part: &mut Part<C>, keep: bool, mut observer: Option<&mut dyn FnMut(ChunkRecord)>) {
-        let Part { network, batch, state, divisor, chunk, sums } = part;
+    /// Goes through sequences, chunk by chunk, with a network outside of autodiff. Without `keep`, traces end with them.
+    fn run<C: Cell>(
+        self,
+        network: Network<C>,
+        mut state: EpropState,
+        batch: &Batch,
+        keep: bool,
+        mut observer: Option<&mut dyn FnMut(ChunkRecord)>,
+    ) -> Found<C> {
+        let divisor = loss_divisor(&self.objective, batch);
         let dtype = network.readout.weight.dtype();
         let steps = batch.steps();
+        let mut sums = Sums::new(network.layers.len());
         state.spikes.add_steps(batch);
-        for start in (0..steps).step_by(*chunk) {
-            let end = (start + *chunk).min(steps);
-            let chunk = batch.chunk(start..end, *divisor, dtype);
+        let suited = || Schedule::suited_to(&network, batch.size(), steps, 1).chunk;
+        let length = self.chunk.unwrap_or_else(suited);
+        for start in (0..steps).step_by(length) {
+            let end = (start + length).min(steps);
+            let chunk = batch.chunk(start..end, divisor, dtype);
             let purpose = if observer.is_some() { Purpose::Record } else { Purpose::Traces };
-            let record = self.advance(network, state, chunk, sums, keep || end < steps, purpose);
+            let keep = keep || end < steps;
+            let record = self.advance(&network, &mut state, chunk, &mut sums, keep, purpose);
             if let (Some(observer), Some(record)) = (observer.as_mut(), record) {
                 observer(record);
             }
         }
+        Found { network, state, sums }
     }
 
     /// Simulates a chunk, and learns from it.
@@ -262,8 +242,8 @@ impl Settings {
     }
 
     /// The gradients of a piece, with the regulariser's.
-    fn finish<C: Cell>(self, part: Part<C>) -> (Estimate, EpropState) {
-        let Part { network, mut state, sums, .. } = part;
+    fn finish<C: Cell>(self, found: Found<C>) -> (Estimate, EpropState) {
+        let Found { network, mut state, sums } = found;
         let mut gradients = GradientsParams::new();
         for (index, (layer, gradient)) in network.layers.iter().zip(sums.layers).enumerate() {
             let mut gradient = gradient.expect("a batch has at least one step");
@@ -341,18 +321,22 @@ impl Carried for EpropState {
 
 impl<C: Cell> GradientEstimator<C> for Eprop {
     fn estimate(&mut self, network: &Network<C>, batch: &Batch) -> Estimate {
+        check_batch(network, batch);
         let on_cpu = kernel::is_on_cpu(&network.readout.weight.val().without_autodiff());
-        let in_parts = on_cpu && self.signal.separates_sequences();
-        let parts = self.parts(network, batch, if in_parts { kernel::threads() } else { 1 });
+        let threads = if on_cpu && self.signal.separates_sequences() { kernel::threads() } else { 1 };
+        let schedule = Schedule::suited_to(network, batch.size(), batch.steps(), threads);
+        let part = |sequences: Range<usize>| {
+            let state = self.start(network, sequences.len());
+            (network.valid(), state, batch.clone(), sequences)
+        };
+        let parts: Vec<_> = schedule.parts(batch.size()).into_iter().map(part).collect();
         let settings = self.settings;
-        let run = move |mut part| {
-            settings.run(&mut part, false, None);
-            part
+        let run = move |(network, state, batch, sequences): (Network<C>, EpropState, Batch, Range<usize>)| {
+            // Cut only now: on some devices it is a copy.
+            settings.run(network, state, &batch.sequences(sequences), false, None)
         };
-        let finish = move |parts: Vec<Part<C>>| {
-            settings.finish(parts.into_iter().reduce(Part::join).expect("a batch has a sequence")).0
-        };
-        kernel::in_parallel(on_cpu, parts, run, finish)
+        let finish = move |whole| settings.finish(whole).0;
+        kernel::in_parallel(on_cpu, parts, run, Found::join, finish).expect("a batch has a sequence")
     }
 
     fn after_update(&self, mut network: Network<C>) -> Network<C> {
@@ -405,17 +389,25 @@ impl<C: Cell> OnlineEstimator<C> for Eprop {
     fn feed(&mut self, network: &Network<C>, state: &mut EpropState, piece: &Batch) -> Estimate {
         let on_cpu = kernel::is_on_cpu(&network.readout.weight.val().without_autodiff());
         let settings = self.settings;
-        let mut part = self.whole(network, state.clone(), piece);
+        check(network, state, piece);
+        let (network, before, piece) = (network.valid(), state.clone(), piece.clone());
         let (estimate, after) = kernel::in_pool(on_cpu, move || {
-            settings.run(&mut part, true, None);
-            settings.finish(part)
+            settings.finish(settings.run(network, before, &piece, true, None))
         });
         *state = after;
         estimate
     }
 }
 
-impl<C: Cell> Part<C> {
+/// # Panics
+///
+/// If batch, network and state do not fit each other.
+fn check<C: Cell>(network: &Network<C>, state: &EpropState, batch: &Batch) {
+    check_batch(network, batch);
+    state.network.check(network, batch.size());
+}
+
+impl<C: Cell> Found<C> {
     /// Takes over what was found in other sequences of the batch.
     fn join(mut self, other: Self) -> Self {
         self.sums = self.sums.join(other.sums);

@@ -1,5 +1,7 @@
 //! Loss, outputs and firing rates without gradients.
 
+use std::ops::Range;
+
 use burn::module::Module;
 use burn::tensor::Tensor;
 
@@ -33,9 +35,11 @@ pub fn evaluate<C: Cell>(network: &Network<C>, batch: &Batch, objective: &Object
     let on_cpu = kernel::is_on_cpu(&network.readout.weight.val().without_autodiff());
     let threads = if on_cpu { kernel::threads() } else { 1 };
     let schedule = Schedule::suited_to(network, batch.size(), batch.steps(), threads);
-    let part = |sequences| (network.valid(), batch.sequences(sequences));
+    let part = |sequences| (network.valid(), batch.clone(), sequences);
     let parts = schedule.parts(batch.size()).into_iter().map(part).collect();
-    let evaluate_part = move |(network, batch): (Network<C>, Batch)| {
+    let evaluate_part = move |(network, batch, sequences): (Network<C>, Batch, Range<usize>)| {
+        // Cut only now: on some devices it is a copy.
+        let batch = batch.sequences(sequences);
         let mut spikes = SpikeCounter::new(&network, batch.size());
         let mut loss = 0.0;
         let mut outputs = Vec::new();
@@ -46,18 +50,21 @@ pub fn evaluate<C: Cell>(network: &Network<C>, batch: &Batch, objective: &Object
             loss += objective.loss.value(of_chunk.clone(), targets, weight).into_scalar::<f64>();
             outputs.push(of_chunk);
         });
-        (loss, Tensor::cat(outputs, 0).swap_dims(0, 1), spikes)
+        (loss, vec![Tensor::cat(outputs, 0).swap_dims(0, 1)], spikes)
     };
-    let parts = kernel::in_parallel(on_cpu, parts, evaluate_part, |parts| parts);
-    let mut all = parts.into_iter();
-    let (mut loss, outputs, mut spikes) = all.next().expect("a batch has a sequence");
-    let mut outputs = vec![outputs];
-    for (of_part, outputs_of_part, spikes_of_part) in all {
-        loss += of_part;
-        outputs.push(outputs_of_part);
-        spikes.join(spikes_of_part);
-    }
-    Evaluation { loss, outputs: Tensor::cat(outputs, 0), firing_rates: spikes.firing_rates() }
+    type Found = (f64, Vec<Tensor<3>>, SpikeCounter);
+    let join = |(mut loss, mut outputs, mut spikes): Found, other: Found| {
+        loss += other.0;
+        outputs.extend(other.1);
+        spikes.join(other.2);
+        (loss, outputs, spikes)
+    };
+    let finish = |(loss, outputs, spikes): Found| Evaluation {
+        loss,
+        outputs: Tensor::cat(outputs, 0),
+        firing_rates: spikes.firing_rates(),
+    };
+    kernel::in_parallel(on_cpu, parts, evaluate_part, join, finish).expect("a batch has a sequence")
 }
 
 /// A batch in chunks of `length` steps.

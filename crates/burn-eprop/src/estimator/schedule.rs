@@ -20,16 +20,10 @@ pub struct Schedule {
     pub chunk: usize,
 }
 
-/// Values that a chunk's widest tensor may have.
+/// Values that a chunk's widest tensor should have.
 const CHUNK_VALUES: usize = 300_000;
 /// Steps of a chunk at most. They do not grow with the sequence.
 const MOST_STEPS: usize = 512;
-/// Steps of a chunk at least, unless the sequence is shorter.
-const FEWEST_STEPS: usize = 100;
-/// Sequences that one thread goes through together at most, unless they are short.
-const TOGETHER: usize = 4;
-/// Steps of sequences together at least, so that there is more to do in them than around them.
-const FEWEST_ROWS: usize = 2048;
 
 impl Schedule {
     /// The schedule that suits a network, a batch of sequences of so many steps, and a number of threads that share it:
@@ -37,16 +31,16 @@ impl Schedule {
     pub fn suited_to<C: Cell>(network: &Network<C>, batch: usize, steps: usize, threads: usize) -> Self {
         let pre = |layer: &RecurrentLayer<C>| layer.w_in.dims()[0] + layer.cell.neurons();
         let widest = network.layers.iter().map(pre).max().unwrap_or(1);
+        // Carried traces of several currents are dear, and sequences share what is read of their weights.
+        let (fewest_steps, fewest_sequences) = if C::CURRENTS > 1 { (256, 4) } else { (100, 1) };
         let mut sequences = batch.max(1);
         if threads > 1 {
-            // Those of several currents share what is read of their weights.
-            let few = if C::CURRENTS > 1 { TOGETHER } else { CHUNK_VALUES / (MOST_STEPS * widest) };
-            let few = few.clamp(1, TOGETHER).max(FEWEST_ROWS / steps.max(1)).min(sequences);
-            // As many for each thread.
+            let few = (CHUNK_VALUES / (steps.clamp(1, MOST_STEPS) * widest)).max(fewest_sequences);
+            // As many parts for each thread.
             let parts = sequences.div_ceil(few).next_multiple_of(threads);
             sequences = sequences.div_ceil(parts);
         }
-        let most = (CHUNK_VALUES / (sequences * widest)).clamp(FEWEST_STEPS, MOST_STEPS);
+        let most = (CHUNK_VALUES / (sequences * widest)).clamp(fewest_steps, MOST_STEPS);
         Self { sequences, chunk: steps.div_ceil(steps.div_ceil(most).max(1)).max(1) }
     }
 

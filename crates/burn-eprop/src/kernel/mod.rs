@@ -146,20 +146,30 @@ fn keep_memory() {
     ONCE.call_once(|| drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE))));
 }
 
-/// Does the same with many things, and then something with all results, which are in order: one beside the other in
-/// rayon's pool, if `on_cpu`.
+/// Does the same with many things, joins the results in order, and finishes with what comes of it. If `on_cpu`, this is
+/// in rayon's pool, where each thread has things of its own, one after the other. `None` without a thing.
 pub(crate) fn in_parallel<T: Send, R: Send, S: Send>(
     on_cpu: bool,
-    things: Vec<T>,
+    mut things: Vec<T>,
     each: impl Fn(T) -> R + Sync + Send,
-    all: impl FnOnce(Vec<R>) -> S + Send,
-) -> S {
-    if things.len() == 1 {
-        return in_pool(on_cpu, || all(things.into_iter().map(each).collect()));
+    join: impl Fn(R, R) -> R + Sync + Send,
+    finish: impl FnOnce(R) -> S + Send,
+) -> Option<S> {
+    let threads = if on_cpu { rayon::current_num_threads().min(things.len()) } else { 1 };
+    if threads <= 1 {
+        return in_pool(on_cpu, || things.into_iter().map(each).reduce(join).map(finish));
     }
     keep_memory();
-    let beside_others = |thing| with_flag(&BESIDE_OTHERS, || each(thing));
-    rayon::scope(|_| all(things.into_par_iter().with_max_len(1).map(beside_others).collect()))
+    let all = things.len();
+    let start = |thread: usize| thread * all / threads;
+    let mut of_threads: Vec<_> = (0..threads).rev().map(|thread| things.split_off(start(thread))).collect();
+    of_threads.reverse();
+    let of_thread =
+        |things: Vec<T>| with_flag(&BESIDE_OTHERS, || things.into_iter().map(&each).reduce(&join));
+    rayon::scope(|_| {
+        let results: Vec<_> = of_threads.into_par_iter().with_max_len(1).map(of_thread).collect();
+        results.into_iter().flatten().reduce(&join).map(finish)
+    })
 }
 
 /// Simulates a chunk of a spiking population.
