@@ -74,6 +74,13 @@ fn add_trials_of_wgpu<C: Cell + 'static>(
             }));
         }
     }
+    let of_many = wgpu.clone();
+    trials.push(Trial::ignorable_test(format!("wgpu {cell} of more neurons than units"), move || {
+        on_wgpu(&of_many, |device| {
+            let case = case(vec![300], 6);
+            compare(&case, build, device, DType::F32, Method::Eprop, 1e-4)
+        })
+    }));
     let wgpu = wgpu.clone();
     trials.push(Trial::ignorable_test(format!("wgpu {cell} kernels are tensor operations"), move || {
         on_wgpu(&wgpu, |device| {

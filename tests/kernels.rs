@@ -1,12 +1,13 @@
 //! The kernels: the same bits with the same threads, and inputs of any kind.
 
 use burn::tensor::{DType, Device};
-use burn_eprop::estimator::Bptt;
+use burn_eprop::estimator::{Bptt, Eprop, evaluate};
 use burn_eprop::kernel::by_tensor_operations;
 use burn_eprop::loss::{RateAveraging, RateRegularization};
-use burn_eprop::{Batch, Cell, Objective};
+use burn_eprop::signal::Symmetric;
+use burn_eprop::{Batch, Cell, Loss, Objective};
 use eprop_tests::case::{Build, Case, Problem, float64};
-use eprop_tests::findings::Findings;
+use eprop_tests::findings::{Findings, assert_close, values};
 use eprop_tests::for_every_cell;
 
 /// Five sequences, which no number of threads below divides.
@@ -40,6 +41,28 @@ fn the_same_threads_give_the_same_bits<C: Cell>(build: Build<C>) {
         })
     });
     three.assert_agrees("another number of threads", &one, 1e-12);
+}
+
+for_every_cell!(many_parts_are_one_batch: lif, alif, lstm);
+
+/// Long sequences of many neurons, of which few are gone through together.
+fn many_parts_are_one_batch<C: Cell>(build: Build<C>) {
+    for averaging in [RateAveraging::Batch, RateAveraging::PerTrial] {
+        let rate = RateRegularization { averaging, ..case().objective.rate.expect("regularised") };
+        let objective = Objective::mean(Loss::SoftmaxCrossEntropy).with_rate(rate);
+        let sizes = Case { batch: 11, steps: 520, neurons: vec![150], ..case() };
+        let case = Case { objective, mask: true, ..sizes };
+        let find = || {
+            let problem = Problem::new(&case, build, &float64(&Device::flex()));
+            let Problem { network, batch, objective } = &problem;
+            let found = problem.estimate(Eprop::new(*objective, Symmetric).with_outputs(true));
+            (found, values(&evaluate(network, batch, objective).outputs))
+        };
+        let (parts, outputs) = with_threads(2, find);
+        let (whole, outputs_of_whole) = by_tensor_operations(find);
+        parts.assert_agrees("parts and the whole", &whole, 1e-10);
+        assert_close("outputs of parts and of the whole", &outputs, &outputs_of_whole, 1e-11);
+    }
 }
 
 for_every_cell!(a_single_step_and_a_single_sequence);

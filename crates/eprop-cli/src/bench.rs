@@ -56,7 +56,8 @@ pub struct BenchArgs {
     /// Number of sequences in a batch
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch: u32,
-    /// e-prop's chunk, or the window of truncated BPTT, in steps; chosen by sizes if not given
+    /// e-prop's chunk, or the window of truncated BPTT, in steps; if not given, e-prop's follows from sizes, and the
+    /// window is 100
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub chunk: Option<u32>,
     /// Device: flex, ndarray or wgpu

@@ -217,6 +217,10 @@ impl Cell for Alif {
         }
     }
 
+    fn has_kernel(&self) -> bool {
+        self.decay.shared().is_some()
+    }
+
     fn simulate(&self, chunk: &SynapticChunk) -> Option<SimulatedChunk> {
         let adaptation = [&self.adaptation_decay, &self.adaptation_strength];
         self.firing.simulate(chunk, &self.decay, &self.input_factor, Some(adaptation))

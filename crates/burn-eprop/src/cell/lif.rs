@@ -156,6 +156,10 @@ impl Cell for Lif {
         }
     }
 
+    fn has_kernel(&self) -> bool {
+        self.decay.shared().is_some()
+    }
+
     fn simulate(&self, chunk: &SynapticChunk) -> Option<SimulatedChunk> {
         self.firing.simulate(chunk, &self.decay, &self.input_factor, None)
     }

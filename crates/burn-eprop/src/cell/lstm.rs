@@ -126,6 +126,10 @@ impl Cell for Lstm {
         }
     }
 
+    fn has_kernel(&self) -> bool {
+        true
+    }
+
     fn simulate(&self, chunk: &SynapticChunk) -> Option<SimulatedChunk> {
         if !kernel::is_supported_with(&chunk.inputs, self.neurons) {
             return None;

@@ -57,7 +57,8 @@ pub trait Cell: Module + ModuleDisplay {
         None
     }
 
-    /// The state before the first step: zeros, unless a cell says otherwise.
+    /// The state before the first step: zeros, unless a cell says otherwise. All sequences start alike: a batch may be gone
+    /// through in parts, each with an initial state of its own size.
     fn initial_state(&self, batch: usize, options: &TensorCreationOptions) -> CellState {
         CellState::zeros([batch, self.neurons()], Self::HIDDEN, Self::CARRIED, options)
     }
@@ -72,6 +73,11 @@ pub trait Cell: Module + ModuleDisplay {
     /// The derivatives of the steps in `transition`, whose rows are independent of each other.
     fn linearize(&self, transition: &Transition) -> Linearization {
         linearize_by_autodiff(self, transition)
+    }
+
+    /// Whether [`simulate`](Self::simulate) has a kernel for these neurons on devices with kernels.
+    fn has_kernel(&self) -> bool {
+        false
     }
 
     /// Simulates a chunk by a kernel of the cell's own; `None` where there is none for the device, the type or the

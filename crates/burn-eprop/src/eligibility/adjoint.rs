@@ -61,24 +61,10 @@ enum Coefficients {
 }
 
 impl<'a> Adjoint<'a> {
-    /// # Panics
-    ///
-    /// If the linearisation does not have steps · batch rows of `post` neurons.
-    pub(super) fn new(
-        linearization: &'a Linearization,
-        kappa: f64,
-        [steps, batch, post]: [usize; 3],
-    ) -> Self {
+    pub(super) fn new(linearization: &'a Linearization, kappa: f64, [steps, batch]: [usize; 2]) -> Self {
         let some = linearization.d.iter().flatten().next();
         let some = some.or_else(|| linearization.b.iter().flatten().flatten().next());
         let some = some.expect("a current must reach the output or a hidden value");
-        assert_eq!(
-            some.dims(),
-            [steps * batch, post],
-            "linearization {:?} of a chunk of [steps, batch, post] {:?}",
-            some.dims(),
-            [steps, batch, post],
-        );
         let coefficients = if kernel::is_on_cube(some) {
             let (plan, coefficients) = kernel::plan(linearization);
             Coefficients::Listed(TracePlan { kappa, ..plan }, coefficients)
@@ -112,6 +98,8 @@ impl<'a> Adjoint<'a> {
             Seed::Filtered => (kernel::Seed::Filtered, None),
             Seed::Vector(component) => (kernel::Seed::Vector(component), None),
         };
+        let carries_filtered =
+            matches!(seed, kernel::Seed::Signal | kernel::Seed::Filtered) && self.kappa != 0.0;
         let chunk =
             RecursionChunk { coefficients: List::lower(coefficients.to_vec()), drive: List::lower(drive) };
         let run = kernel::run_recursion(chunk, plan.clone(), seed, self.batch);
@@ -120,7 +108,7 @@ impl<'a> Adjoint<'a> {
         Pass {
             weights: Tensor::from_dispatch(run.weights),
             lambda: (0..plan.components).map(component).collect(),
-            m: Some(Tensor::from_dispatch(run.filtered)),
+            m: carries_filtered.then(|| Tensor::from_dispatch(run.filtered)),
             post,
         }
     }

@@ -158,19 +158,25 @@ impl EligibilityTraces {
         &self.summed
     }
 
-    /// Takes over Σ_t e of other sequences of the batch. The traces themselves have ended.
-    pub(crate) fn join_sums(&mut self, other: Self) {
-        self.synapses.batch += other.synapses.batch;
-        match (&mut self.summed, other.summed) {
-            (SummedTraces::OverBatch(Some(mine)), SummedTraces::OverBatch(Some(other))) => {
-                *mine = mine.clone() + other;
-            }
-            (SummedTraces::PerTrial(mine), SummedTraces::PerTrial(others)) => {
-                for (mine, other) in mine.iter_mut().flatten().zip(others.into_iter().flatten()) {
-                    *mine = Tensor::cat(vec![mine.clone(), other], 0);
-                }
-            }
-            _ => {}
+    /// Adds Σ_t e over other sequences of the batch, where it is summed over the batch.
+    pub(crate) fn add_sum(&mut self, other: &mut Self) {
+        if let (SummedTraces::OverBatch(Some(mine)), SummedTraces::OverBatch(other)) =
+            (&mut self.summed, &mut other.summed)
+            && let Some(other) = other.take()
+        {
+            *mine = mine.clone() + other;
+        }
+    }
+
+    /// Takes over Σ_t e of other trials of the batch, where it is kept for each. The traces themselves have ended.
+    pub(crate) fn join_trials(&mut self, others: Vec<Self>) {
+        let SummedTraces::PerTrial(mine) = &mut self.summed else { return };
+        for (current, mine) in mine.iter_mut().enumerate() {
+            let of_others = others.iter().filter_map(|other| match &other.summed {
+                SummedTraces::PerTrial(sums) => sums[current].clone(),
+                SummedTraces::Off | SummedTraces::OverBatch(_) => None,
+            });
+            *mine = mine.take().map(|mine| Tensor::cat([mine].into_iter().chain(of_others).collect(), 0));
         }
     }
 
@@ -222,13 +228,13 @@ impl EligibilityTraces {
         if chunk.pre.iter().all(|part| kernel::is_on_cpu(part.as_tensor())) {
             return self.advance_by_kernel(chunk, keep);
         }
-        let adjoint = Adjoint::new(chunk.linearization, self.kappa, [steps, batch, post]);
+        let adjoint = Adjoint::new(chunk.linearization, self.kappa, [steps, batch]);
         let pre = self.filter_pre(chunk.linearization, Presynaptic::join(&chunk.pre), keep);
 
-        let signal =
-            chunk.signal.unwrap_or_else(|| Tensor::zeros([steps, batch, post], (&pre.device(), pre.dtype())));
-        let gradient = adjoint.run(Seed::Signal(signal));
-        let total = self.sum_over_batch(&gradient, &pre);
+        let total = match chunk.signal {
+            Some(signal) => self.sum_over_batch(&adjoint.run(Seed::Signal(signal)), &pre),
+            None => Tensor::zeros(self.synapses.matrix(), (&pre.device(), pre.dtype())),
+        };
         self.accumulate(&adjoint, &pre, chunk.valid);
         if keep {
             self.carry(&adjoint, &pre);

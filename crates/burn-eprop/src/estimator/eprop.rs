@@ -24,6 +24,9 @@ use crate::signal::{LearningSignal, SignalContext, register_feedback};
 ///
 /// Everything runs on the device without autodiff, so that memory does not grow with the length of the
 /// sequence. The gradients of the readout are exact.
+///
+/// On a CPU, the first call has the process's allocator, if it is glibc's, keep freed blocks of up to 31 MiB for the next
+/// chunk; its arenas may then hold on to up to twice as much each.
 #[derive(Debug, Clone)]
 pub struct Eprop {
     signal: Box<dyn LearningSignal>,
@@ -40,8 +43,10 @@ struct Settings {
 /// What has come of some sequences of a batch.
 struct Found<C: Cell> {
     network: Network<C>,
-    state: EpropState,
     sums: Sums,
+    state: EpropState,
+    /// Where sequences were gone through in several parts, the states after the others.
+    others: Vec<EpropState>,
 }
 
 /// What e-prop carries from piece to piece of a sequence.
@@ -114,8 +119,8 @@ impl Eprop {
         Self { signal, settings }
     }
 
-    /// The number of steps that are simulated before the traces are touched, in place of that of the
-    /// [`Schedule`](super::Schedule). It changes speed and memory, not the gradient.
+    /// The number of steps that are simulated before the traces are touched, in place of one that follows from sizes (of
+    /// at most 512). It changes speed and memory, not the gradient.
     ///
     /// # Panics
     ///
@@ -137,10 +142,11 @@ impl Eprop {
         batch: &Batch,
         observer: &mut dyn FnMut(ChunkRecord),
     ) -> Estimate {
-        let state = self.start(network, batch.size());
+        let mut state = self.start(network, batch.size());
         check(network, &state, batch);
-        let found = self.settings.run(network.valid(), state, batch, false, Some(observer));
-        self.settings.finish(found).0
+        let (settings, network) = (self.settings, network.valid());
+        let sums = settings.run(&network, &mut state, batch, false, Some(observer));
+        settings.finish(&network, &mut state, sums)
     }
 }
 
@@ -148,30 +154,33 @@ impl Settings {
     /// Goes through sequences, chunk by chunk, with a network outside of autodiff. Without `keep`, traces end with them.
     fn run<C: Cell>(
         self,
-        network: Network<C>,
-        mut state: EpropState,
+        network: &Network<C>,
+        state: &mut EpropState,
         batch: &Batch,
         keep: bool,
         mut observer: Option<&mut dyn FnMut(ChunkRecord)>,
-    ) -> Found<C> {
+    ) -> Sums {
         let divisor = loss_divisor(&self.objective, batch);
         let dtype = network.readout.weight.dtype();
         let steps = batch.steps();
         let mut sums = Sums::new(network.layers.len());
         state.spikes.add_steps(batch);
-        let suited = || Schedule::suited_to(&network, batch.size(), steps, 1).chunk;
+        let suited = || Schedule::suited_to(network, batch.size(), steps, 1).chunk;
         let length = self.chunk.unwrap_or_else(suited);
         for start in (0..steps).step_by(length) {
             let end = (start + length).min(steps);
             let chunk = batch.chunk(start..end, divisor, dtype);
             let purpose = if observer.is_some() { Purpose::Record } else { Purpose::Traces };
             let keep = keep || end < steps;
-            let record = self.advance(&network, &mut state, chunk, &mut sums, keep, purpose);
+            let record = self.advance(network, state, chunk, &mut sums, keep, purpose);
             if let (Some(observer), Some(record)) = (observer.as_mut(), record) {
                 observer(record);
             }
         }
-        Found { network, state, sums }
+        if sums.outputs.len() > 1 {
+            sums.outputs = vec![Tensor::cat(sums.outputs, 0)];
+        }
+        sums
     }
 
     /// Simulates a chunk, and learns from it.
@@ -242,12 +251,11 @@ impl Settings {
     }
 
     /// The gradients of a piece, with the regulariser's.
-    fn finish<C: Cell>(self, found: Found<C>) -> (Estimate, EpropState) {
-        let Found { network, mut state, sums } = found;
+    fn finish<C: Cell>(self, network: &Network<C>, state: &mut EpropState, sums: Sums) -> Estimate {
         let mut gradients = GradientsParams::new();
         for (index, (layer, gradient)) in network.layers.iter().zip(sums.layers).enumerate() {
             let mut gradient = gradient.expect("a batch has at least one step");
-            if let Some(rate) = self.rate_gradient(&state, index) {
+            if let Some(rate) = self.rate_gradient(state, index) {
                 // What the rates up to here ask for, less what earlier pieces have reported of it.
                 gradient = match state.rate_gradients[index].replace(rate.clone()) {
                     Some(reported) => gradient + rate - reported,
@@ -257,20 +265,19 @@ impl Settings {
             register_layer(layer, gradient, &mut gradients);
         }
         let readout_weight = sums.readout_weight.unwrap_or_else(|| network.readout.weight.val().zeros_like());
-        register_feedback(state.signal.as_ref(), &network, &readout_weight, &mut gradients);
+        register_feedback(state.signal.as_ref(), network, &readout_weight, &mut gradients);
         gradients.register(network.readout.weight.id, readout_weight);
         if let Some(bias) = &network.readout.bias {
             gradients.register(bias.id, sums.readout_bias.unwrap_or_else(|| bias.val().zeros_like()));
         }
         let rate_loss = self.objective.rate.map_or(0.0, |rate| state.spikes.loss(&rate).into_scalar::<f64>());
-        let estimate = Estimate {
+        Estimate {
             loss: sums.loss.map_or(0.0, |loss| loss.into_scalar::<f64>()),
             rate_loss,
-            outputs: self.outputs.then(|| join(sums.outputs, 0).swap_dims(0, 1)),
+            outputs: self.outputs.then(|| Tensor::cat(sums.outputs, 1).swap_dims(0, 1)),
             firing_rates: state.spikes.firing_rates(),
             gradients,
-        };
-        (estimate, state)
+        }
     }
 
     /// The regulariser's gradient of a layer, [pre, currents · neurons]: Σ_t r e with the rates so far.
@@ -325,18 +332,25 @@ impl<C: Cell> GradientEstimator<C> for Eprop {
         let on_cpu = kernel::is_on_cpu(&network.readout.weight.val().without_autodiff());
         let threads = if on_cpu && self.signal.separates_sequences() { kernel::threads() } else { 1 };
         let schedule = Schedule::suited_to(network, batch.size(), batch.steps(), threads);
+        batch.loss_steps(); // once for all parts
         let part = |sequences: Range<usize>| {
             let state = self.start(network, sequences.len());
             (network.valid(), state, batch.clone(), sequences)
         };
-        let parts: Vec<_> = schedule.parts(batch.size()).into_iter().map(part).collect();
+        let parts: Vec<_> = schedule.parts.into_iter().map(part).collect();
         let settings = self.settings;
-        let run = move |(network, state, batch, sequences): (Network<C>, EpropState, Batch, Range<usize>)| {
-            // Cut only now: on some devices it is a copy.
-            settings.run(network, state, &batch.sequences(sequences), false, None)
+        let run =
+            move |(network, mut state, batch, sequences): (Network<C>, EpropState, Batch, Range<usize>)| {
+                // Cut only now: on some devices it is a copy.
+                let sums = settings.run(&network, &mut state, &batch.sequences(sequences), false, None);
+                Found { network, sums, state, others: Vec::new() }
+            };
+        let finish = move |found: Found<C>| {
+            let Found { network, sums, mut state, others } = found;
+            state.join(others);
+            settings.finish(&network, &mut state, sums)
         };
-        let finish = move |whole| settings.finish(whole).0;
-        kernel::in_parallel(on_cpu, parts, run, Found::join, finish).expect("a batch has a sequence")
+        kernel::in_parts(on_cpu, parts, run, Found::join, finish).expect("a batch has a sequence")
     }
 
     fn after_update(&self, mut network: Network<C>) -> Network<C> {
@@ -390,12 +404,11 @@ impl<C: Cell> OnlineEstimator<C> for Eprop {
         let on_cpu = kernel::is_on_cpu(&network.readout.weight.val().without_autodiff());
         let settings = self.settings;
         check(network, state, piece);
-        let (network, before, piece) = (network.valid(), state.clone(), piece.clone());
-        let (estimate, after) = kernel::in_pool(on_cpu, move || {
-            settings.finish(settings.run(network, before, &piece, true, None))
-        });
-        *state = after;
-        estimate
+        let (network, piece) = (network.valid(), piece.clone());
+        kernel::in_pool(on_cpu, move || {
+            let sums = settings.run(&network, state, &piece, true, None);
+            settings.finish(&network, state, sums)
+        })
     }
 }
 
@@ -409,18 +422,34 @@ fn check<C: Cell>(network: &Network<C>, state: &EpropState, batch: &Batch) {
 
 impl<C: Cell> Found<C> {
     /// Takes over what was found in other sequences of the batch.
-    fn join(mut self, other: Self) -> Self {
+    fn join(mut self, mut other: Self) -> Self {
         self.sums = self.sums.join(other.sums);
-        self.state.spikes.join(other.state.spikes);
-        for (mine, other) in self.state.traces.iter_mut().zip(other.state.traces) {
-            mine.join_sums(other);
+        for (mine, other) in self.state.traces.iter_mut().zip(&mut other.state.traces) {
+            mine.add_sum(other);
         }
+        self.others.push(other.state);
+        self.others.extend(other.others);
         self
     }
 }
 
+impl EpropState {
+    /// Takes over what was counted in other sequences of the batch, which have ended.
+    fn join(&mut self, others: Vec<Self>) {
+        if others.is_empty() {
+            return;
+        }
+        let (spikes, traces): (Vec<_>, Vec<_>) =
+            others.into_iter().map(|other| (other.spikes, other.traces)).unzip();
+        self.spikes.join(spikes);
+        for (layer, mine) in self.traces.iter_mut().enumerate() {
+            mine.join_trials(traces.iter().map(|traces| traces[layer].clone()).collect());
+        }
+    }
+}
+
 impl Sums {
-    /// The sums of two parts; outputs of both, side by side.
+    /// The sums of two parts; the outputs of both.
     fn join(mut self, other: Self) -> Self {
         for (mine, other) in self.layers.iter_mut().zip(other.layers) {
             other.into_iter().for_each(|other| add(mine, other));
@@ -428,9 +457,7 @@ impl Sums {
         other.readout_weight.into_iter().for_each(|other| add(&mut self.readout_weight, other));
         other.readout_bias.into_iter().for_each(|other| add(&mut self.readout_bias, other));
         other.loss.into_iter().for_each(|other| add(&mut self.loss, other));
-        if !self.outputs.is_empty() {
-            self.outputs = vec![join(vec![join(self.outputs, 0), join(other.outputs, 0)], 1)];
-        }
+        self.outputs.extend(other.outputs);
         self
     }
 
@@ -485,11 +512,6 @@ fn register_layer<C: Cell>(layer: &RecurrentLayer<C>, gradient: Tensor<2>, gradi
         let row = gradient.narrow(0, inputs + neurons, 1).squeeze_dim::<1>(0);
         gradients.register(bias.id, row);
     }
-}
-
-/// Tensors behind each other along a dimension.
-fn join(mut tensors: Vec<Tensor<3>>, dim: usize) -> Tensor<3> {
-    if tensors.len() == 1 { tensors.remove(0) } else { Tensor::cat(tensors, dim) }
 }
 
 fn add<const D: usize>(sum: &mut Option<Tensor<D>>, part: Tensor<D>) {

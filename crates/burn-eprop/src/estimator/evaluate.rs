@@ -35,8 +35,9 @@ pub fn evaluate<C: Cell>(network: &Network<C>, batch: &Batch, objective: &Object
     let on_cpu = kernel::is_on_cpu(&network.readout.weight.val().without_autodiff());
     let threads = if on_cpu { kernel::threads() } else { 1 };
     let schedule = Schedule::suited_to(network, batch.size(), batch.steps(), threads);
+    batch.loss_steps(); // once for all parts
     let part = |sequences| (network.valid(), batch.clone(), sequences);
-    let parts = schedule.parts(batch.size()).into_iter().map(part).collect();
+    let parts = schedule.parts.iter().cloned().map(part).collect();
     let evaluate_part = move |(network, batch, sequences): (Network<C>, Batch, Range<usize>)| {
         // Cut only now: on some devices it is a copy.
         let batch = batch.sequences(sequences);
@@ -50,21 +51,20 @@ pub fn evaluate<C: Cell>(network: &Network<C>, batch: &Batch, objective: &Object
             loss += objective.loss.value(of_chunk.clone(), targets, weight).into_scalar::<f64>();
             outputs.push(of_chunk);
         });
-        (loss, vec![Tensor::cat(outputs, 0).swap_dims(0, 1)], spikes)
+        (loss, vec![(Tensor::cat(outputs, 0).swap_dims(0, 1), spikes)])
     };
-    type Found = (f64, Vec<Tensor<3>>, SpikeCounter);
-    let join = |(mut loss, mut outputs, mut spikes): Found, other: Found| {
-        loss += other.0;
-        outputs.extend(other.1);
-        spikes.join(other.2);
-        (loss, outputs, spikes)
+    type Found = (f64, Vec<(Tensor<3>, SpikeCounter)>);
+    let join = |(loss, mut parts): Found, (other_loss, other_parts): Found| {
+        parts.extend(other_parts);
+        (loss + other_loss, parts)
     };
-    let finish = |(loss, outputs, spikes): Found| Evaluation {
-        loss,
-        outputs: Tensor::cat(outputs, 0),
-        firing_rates: spikes.firing_rates(),
+    let finish = |(loss, parts): Found| {
+        let (outputs, mut spikes): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+        let others = spikes.split_off(1);
+        spikes[0].join(others);
+        Evaluation { loss, outputs: Tensor::cat(outputs, 0), firing_rates: spikes[0].firing_rates() }
     };
-    kernel::in_parallel(on_cpu, parts, evaluate_part, join, finish).expect("a batch has a sequence")
+    kernel::in_parts(on_cpu, parts, evaluate_part, join, finish).expect("a batch has a sequence")
 }
 
 /// A batch in chunks of `length` steps.

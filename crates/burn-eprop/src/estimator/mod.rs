@@ -19,7 +19,7 @@ mod truncated_bptt;
 pub use bptt::Bptt;
 pub use eprop::{ChunkRecord, Eprop, EpropState, LayerRecord};
 pub use evaluate::{Evaluation, evaluate};
-pub use schedule::Schedule;
+use schedule::Schedule;
 pub use truncated_bptt::{TruncatedBptt, TruncatedBpttState};
 
 use burn::optim::GradientsParams;

@@ -27,13 +27,15 @@ impl SpikeCounter {
     }
 
     /// Takes over what was counted in other sequences of the batch.
-    pub(super) fn join(&mut self, other: Self) {
-        for (mine, others) in [(&mut self.counts, other.counts), (&mut self.excess, other.excess)] {
-            for (mine, other) in mine.iter_mut().zip(others) {
-                *mine = Tensor::cat(vec![mine.clone(), other], 0);
-            }
+    pub(super) fn join(&mut self, others: Vec<Self>) {
+        let join = |mine: &mut Tensor<2>, others: Vec<Tensor<2>>| {
+            *mine = Tensor::cat([mine.clone()].into_iter().chain(others).collect(), 0);
+        };
+        for layer in 0..self.counts.len() {
+            join(&mut self.counts[layer], others.iter().map(|other| other.counts[layer].clone()).collect());
+            join(&mut self.excess[layer], others.iter().map(|other| other.excess[layer].clone()).collect());
         }
-        self.steps.extend(other.steps);
+        self.steps.extend(others.into_iter().flat_map(|other| other.steps));
     }
 
     /// Counts the outputs of all layers.

@@ -5,9 +5,10 @@
 //! cells without a kernel of their own, the same steps run as tensor operations; both ways give the same results up to
 //! rounding, and the tests hold each against the other.
 //!
-//! On a CPU the batch is divided over rayon's threads, once for each chunk. With the same number of threads the results
-//! are the same to the last bit; another number of threads adds up the gradient's parts in another order. On a CubeCL
-//! runtime a chunk costs some launches, whatever its length.
+//! On a CPU the sequences of a batch are divided over rayon's threads: by e-prop and evaluation once for all that there is
+//! to do, otherwise once for each kernel. With the same number of threads the results are the same to the last bit; another
+//! number of threads adds up the gradient's parts in another order. On a CubeCL runtime a chunk costs some launches,
+//! whatever its length.
 
 #![cfg_attr(
     not(any(feature = "flex", feature = "ndarray")),
@@ -44,22 +45,22 @@ thread_local! {
     static BESIDE_OTHERS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Does work with a thread's flag set.
-fn with_flag<R>(flag: &'static LocalKey<Cell<bool>>, work: impl FnOnce() -> R) -> R {
+/// Does work with a flag of its thread set or not.
+fn with_flag<R>(flag: &'static LocalKey<Cell<bool>>, value: bool, work: impl FnOnce() -> R) -> R {
     struct Restore(&'static LocalKey<Cell<bool>>, bool);
     impl Drop for Restore {
         fn drop(&mut self) {
             self.0.set(self.1);
         }
     }
-    let _restore = Restore(flag, flag.replace(true));
+    let _restore = Restore(flag, flag.replace(value));
     work()
 }
 
 /// Does work by tensor operations alone, on any device: the reference for the kernels. It holds on this thread, not on
 /// those that the work itself starts.
 pub fn by_tensor_operations<R>(work: impl FnOnce() -> R) -> R {
-    with_flag(&BY_TENSOR_OPERATIONS, work)
+    with_flag(&BY_TENSOR_OPERATIONS, true, work)
 }
 
 /// Whether other threads have work of their own beside that of this one, which then has nobody to share it with.
@@ -126,7 +127,8 @@ pub(crate) fn in_pool<R: Send>(on_cpu: bool, work: impl FnOnce() -> R + Send) ->
         return work();
     }
     keep_memory();
-    rayon::scope(|_| work())
+    // A thread that waits may be lent to this work while it has others beside it.
+    rayon::scope(|_| with_flag(&BESIDE_OTHERS, false, work))
 }
 
 /// How many threads share work on a CPU.
@@ -148,14 +150,14 @@ fn keep_memory() {
 
 /// Does the same with many things, joins the results in order, and finishes with what comes of it. If `on_cpu`, this is
 /// in rayon's pool, where each thread has things of its own, one after the other. `None` without a thing.
-pub(crate) fn in_parallel<T: Send, R: Send, S: Send>(
+pub(crate) fn in_parts<T: Send, R: Send, S: Send>(
     on_cpu: bool,
     mut things: Vec<T>,
     each: impl Fn(T) -> R + Sync + Send,
     join: impl Fn(R, R) -> R + Sync + Send,
     finish: impl FnOnce(R) -> S + Send,
 ) -> Option<S> {
-    let threads = if on_cpu { rayon::current_num_threads().min(things.len()) } else { 1 };
+    let threads = if on_cpu { threads().min(things.len()) } else { 1 };
     if threads <= 1 {
         return in_pool(on_cpu, || things.into_iter().map(each).reduce(join).map(finish));
     }
@@ -165,7 +167,7 @@ pub(crate) fn in_parallel<T: Send, R: Send, S: Send>(
     let mut of_threads: Vec<_> = (0..threads).rev().map(|thread| things.split_off(start(thread))).collect();
     of_threads.reverse();
     let of_thread =
-        |things: Vec<T>| with_flag(&BESIDE_OTHERS, || things.into_iter().map(&each).reduce(&join));
+        |things: Vec<T>| with_flag(&BESIDE_OTHERS, true, || things.into_iter().map(&each).reduce(&join));
     rayon::scope(|_| {
         let results: Vec<_> = of_threads.into_par_iter().with_max_len(1).map(of_thread).collect();
         results.into_iter().flatten().reduce(&join).map(finish)

@@ -195,7 +195,7 @@ pub trait KernelBackend: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 }
 
-/// Kernels of the CPU backends alone; see [`is_cpu`](super::is_cpu).
+/// Kernels of the CPU backends alone.
 #[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"))]
 pub trait CpuKernelBackend: Backend {
     /// Advances traces by a chunk.
@@ -220,6 +220,7 @@ pub trait CpuKernelBackend: Backend {
 
 pub use cube_only::CubeKernelBackend;
 
+// A module of its own, since without these runtimes nothing uses the arguments.
 #[cfg_attr(not(feature = "cube"), allow(unused_variables))]
 mod cube_only {
     use super::*;

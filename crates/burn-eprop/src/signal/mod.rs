@@ -84,7 +84,8 @@ pub trait LearningSignal: Debug + Send + DynClone {
     }
 
     /// Whether L of a sequence follows from that sequence alone, so that those of a batch may be gone through one after
-    /// the other, each with a clone of the signal.
+    /// the other, each with a clone of the signal; [`feedback_gradient`](Self::feedback_gradient) is then asked of one
+    /// of the clones.
     fn separates_sequences(&self) -> bool {
         false
     }

@@ -104,7 +104,7 @@ fn run<F: Float>(
                 #[unroll]
                 for component in 0..components {
                     let value = lambda[lambda_after + component * of_component + j];
-                    sum += product::<F>(coefficients, at, value, comptime!(plan.of_pre(component, current)));
+                    sum += product::<F>(coefficients, at, value, comptime!(plan.b(component, current)));
                 }
                 w[now + current * post + j] = sum;
                 weights[row * columns + current * post + j] = sum;
@@ -115,7 +115,7 @@ fn run<F: Float>(
                 #[unroll]
                 for line in 0..components {
                     let value = lambda[lambda_after + line * of_component + j];
-                    sum += product::<F>(coefficients, at, value, comptime!(plan.of_lambda(line, column)));
+                    sum += product::<F>(coefficients, at, value, comptime!(plan.a(line, column)));
                 }
                 lambda[lambda_now + column * of_component + j] = sum;
             }

@@ -18,6 +18,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Cube, TensorMetadata};
 use burn::tensor::Shape;
 use burn_cubecl::CubeBackend;
+use burn_cubecl::cubecl::calculate_cube_count_elemwise;
 use burn_cubecl::cubecl::prelude::{CubeCount, CubeDim, ElemType, InputScalar};
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
@@ -66,11 +67,11 @@ impl CubeKernelBackend for Cube {
     }
 }
 
-/// How many values, even in float64, neurons of a batch element can exchange on a tensor's device: those of two steps
-/// share the memory of a cube.
+/// How many values neurons of a batch element can exchange on a tensor's device: those of two steps share the memory of a
+/// cube.
 pub(super) fn exchanged(tensor: &Fused) -> usize {
     let memory = tensor.device().client().properties().hardware.max_shared_memory_size;
-    memory / (2 * size_of::<f64>())
+    memory / (2 * tensor.dtype.size())
 }
 
 /// A tensor with its values computed, row by row.
@@ -138,7 +139,7 @@ fn cube_for_element(beside: &CubeTensor, batch: usize, neurons: usize) -> (CubeC
 }
 
 /// A unit for each of some values.
-fn unit_for_value(values: usize) -> (CubeCount, CubeDim) {
-    const UNITS: usize = 32;
-    (CubeCount::Static(values.div_ceil(UNITS) as u32, 1, 1), CubeDim::new_1d(UNITS as u32))
+fn unit_for_value(beside: &CubeTensor, values: usize) -> (CubeCount, CubeDim) {
+    let dim = CubeDim::new_1d(32);
+    (calculate_cube_count_elemwise(&beside.client, values, dim), dim)
 }

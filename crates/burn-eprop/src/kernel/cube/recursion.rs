@@ -16,25 +16,25 @@ pub(super) struct Coefficients {
     pub(super) currents: usize,
     pub(super) c: Vec<Option<usize>>,
     pub(super) d: Vec<Option<usize>>,
-    a: Vec<Option<usize>>,
-    b: Vec<Option<usize>>,
+    matrix_a: Vec<Option<usize>>,
+    matrix_b: Vec<Option<usize>>,
 }
 
 impl Coefficients {
     pub(super) fn new(plan: &TracePlan) -> Self {
         let TracePlan { components, currents, .. } = *plan;
         let [a, b, c, d] = [&plan.a, &plan.b, &plan.c, &plan.d].map(Clone::clone);
-        Self { components, currents, c, d, a, b }
+        Self { components, currents, c, d, matrix_a: a, matrix_b: b }
     }
 
     /// A\[row]\[column].
-    pub(super) fn of_lambda(&self, row: usize, column: usize) -> Option<usize> {
-        self.a[row * self.components + column]
+    pub(super) fn a(&self, row: usize, column: usize) -> Option<usize> {
+        self.matrix_a[row * self.components + column]
     }
 
     /// B\[component]\[current].
-    pub(super) fn of_pre(&self, component: usize, current: usize) -> Option<usize> {
-        self.b[component * self.currents + current]
+    pub(super) fn b(&self, component: usize, current: usize) -> Option<usize> {
+        self.matrix_b[component * self.currents + current]
     }
 }
 
@@ -52,7 +52,7 @@ pub(super) fn run(
     let weights = empty(&beside, &[rows, plan.currents * post]);
     let lambda = empty(&beside, &[plan.components, batch, post]);
     let filtered = empty(&beside, &[batch, post]);
-    let (count, dim) = unit_for_value(batch * post);
+    let (count, dim) = unit_for_value(&beside, batch * post);
     recur::launch(
         &beside.client,
         count,
@@ -147,8 +147,8 @@ fn recur<F: Float>(
             }
             #[unroll]
             for component in 0..components {
-                let index = comptime!(plan.of_pre(component, current));
-                w += product::<F>(coefficients, at, lambda[component], index);
+                let b = comptime!(plan.b(component, current));
+                w += product::<F>(coefficients, at, lambda[component], b);
             }
             weights[(row * currents + current) * post + neuron] = w;
         }
@@ -159,9 +159,9 @@ fn recur<F: Float>(
                 sum += product::<F>(coefficients, at, mu, comptime!(plan.c[component]));
             }
             #[unroll]
-            for row in 0..components {
-                let index = comptime!(plan.of_lambda(row, component));
-                sum += product::<F>(coefficients, at, lambda[row], index);
+            for line in 0..components {
+                let a = comptime!(plan.a(line, component));
+                sum += product::<F>(coefficients, at, lambda[line], a);
             }
             next[component] = sum;
         }

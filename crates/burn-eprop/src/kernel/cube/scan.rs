@@ -13,7 +13,7 @@ pub(super) fn low_pass(x: Fused, last: Option<Fused>, decay: f64, reverse: bool)
     let last = last.map(computed);
     let all = empty(&x, &[steps, batch, features]);
     let end = empty(&x, &[batch, features]);
-    let (count, dim) = unit_for_value(batch * features);
+    let (count, dim) = unit_for_value(&x, batch * features);
     let continued = last.is_some();
     let (decay, element) = (number(decay, &x), element_of(&x));
     filter::launch(
