@@ -7,10 +7,11 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
 use super::rate::SpikeCounter;
+use super::record::{ChunkRecord, LayerRecord};
 use super::{Estimate, GradientEstimator, OnlineEstimator, Schedule, check_batch, loss_divisor};
 use crate::batch::{Batch, BatchChunk};
 use crate::carried::{Archive, Carried};
-use crate::cell::{Cell, Linearization, Transition};
+use crate::cell::Cell;
 use crate::eligibility::{Chunk, EligibilityTraces, Presynaptic, SummedTraces, Synapses};
 use crate::kernel;
 use crate::loss::{Objective, RateAveraging};
@@ -60,34 +61,6 @@ pub struct EpropState {
     /// The regulariser's gradient that earlier pieces have reported, by layer.
     rate_gradients: Vec<Option<Tensor<2>>>,
     time: usize,
-}
-
-/// A chunk as e-prop went through it, for monitors and plots. Time comes first: [steps, batch, feature].
-#[derive(Debug)]
-pub struct ChunkRecord {
-    /// The chunk's steps, counted from the start of the sequence.
-    pub time: Range<usize>,
-    /// The layers, from the lowest.
-    pub layers: Vec<LayerRecord>,
-    /// y.
-    pub outputs: Tensor<3>,
-    /// err, the readout's error.
-    pub error: Tensor<3>,
-}
-
-/// A layer's part of a [`ChunkRecord`].
-#[derive(Debug)]
-pub struct LayerRecord {
-    /// z, [steps, batch, neurons].
-    pub outputs: Tensor<3>,
-    /// Presynaptic values: inputs, the layer's own outputs one step ago, and 1 where it has a bias.
-    pub pre: Tensor<3>,
-    /// L with the readout's factor, [steps, batch, neurons].
-    pub signal: Tensor<3>,
-    /// The steps, with steps · batch rows; for [`Cell::monitors`].
-    pub transition: Transition,
-    /// Their linearisation; for [`stepwise_traces`](crate::eligibility::stepwise_traces).
-    pub linearization: Linearization,
 }
 
 /// Sums over the chunks of a piece.

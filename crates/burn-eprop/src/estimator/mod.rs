@@ -13,12 +13,14 @@ mod bptt;
 mod eprop;
 mod evaluate;
 mod rate;
+mod record;
 mod schedule;
 mod truncated_bptt;
 
 pub use bptt::Bptt;
-pub use eprop::{ChunkRecord, Eprop, EpropState, LayerRecord};
+pub use eprop::{Eprop, EpropState};
 pub use evaluate::{Evaluation, evaluate};
+pub use record::{ChunkRecord, LayerRecord};
 use schedule::Schedule;
 pub use truncated_bptt::{TruncatedBptt, TruncatedBpttState};
 
