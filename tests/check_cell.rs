@@ -4,7 +4,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorCreationOptions};
 use burn_eprop::Cell;
 use burn_eprop::cell::{
-    Alif, CellState, InputNormalization, Lif, Linearization, LinearizationError, Lstm, Transition, check_cell,
+    Alif, CellState, Folded, InputNormalization, Lif, Linearization, LinearizationError, Lstm, Transition,
+    check_cell,
 };
 use burn_eprop::surrogate::PseudoDerivative;
 use eprop_tests::case::{Build, Case, SHAPES, float64};
@@ -92,7 +93,10 @@ fn case() -> Case {
 fn assert_refused<C: Cell>(steps: C, linearizes: C, at_least: f64, tamper: Tamper) {
     let cell = Tampered { steps, linearizes, tamper };
     match check_cell(&cell, options(), CURRENT_SCALE, TOLERANCE) {
-        Err(LinearizationError::Mismatch { error, tolerance, .. }) => {
+        Err(
+            LinearizationError::Mismatch { error, tolerance, .. }
+            | LinearizationError::Gain { error, tolerance },
+        ) => {
             assert_eq!(tolerance, TOLERANCE);
             assert!(error.is_nan() || error >= at_least, "an error of {error:e} only, below {at_least:e}");
         }
@@ -133,7 +137,19 @@ fn refuses_an_error_above_the_tolerance() {
 
 #[test]
 fn refuses_lif_with_another_decay() {
-    tampered_lif(1e-2, |_, linearization| Linearization { pre_decay: Some(0.8), ..linearization });
+    tampered_lif(1e-2, |_, linearization| {
+        let folded = linearization.folded.map(|folded| Folded { decay: 0.8, ..folded });
+        Linearization { folded, ..linearization }
+    });
+}
+
+#[test]
+fn refuses_lif_with_another_gain() {
+    tampered_lif(1e-2, |_, linearization| {
+        let folded =
+            linearization.folded.map(|Folded { decay, gain }| Folded { decay, gain: gain.mul_scalar(1.1) });
+        Linearization { folded, ..linearization }
+    });
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn_eprop::cell::InputNormalization;
-use burn_eprop::estimator::{TruncatedBptt, evaluate};
+use burn_eprop::estimator::{Eprop3, TruncatedBptt, evaluate};
 use burn_eprop::kernel::by_tensor_operations;
 use burn_eprop::loss::{RateAveraging, RateRegularization, Reduction};
 use burn_eprop::network::GradientPaths;
@@ -112,23 +112,35 @@ fn random_pieces(case: &Case) -> Vec<usize> {
     lengths
 }
 
-/// Truncated BPTT with a window as long as the sequence is BPTT; and its windows are pieces.
+/// Truncated BPTT and e-prop 3 with a window as long as the sequence are BPTT; and their windows are pieces.
 fn one_window<C: Cell>(problem: &Problem<C>) {
     let Problem { objective, batch, .. } = problem;
     let bptt = problem.estimate(problem.bptt(GradientPaths::ALL));
     for window in [batch.steps(), batch.steps() + 5] {
         let truncated = problem.estimate(TruncatedBptt::new(*objective, window).with_outputs(true));
         truncated.assert_agrees("BPTT in one window", &bptt, 1e-10);
+        for kernels in [true, false] {
+            let eprop3 = Eprop3::new(*objective, window).with_outputs(true).with_kernels(kernels);
+            problem.estimate(eprop3).assert_agrees("e-prop 3 in one window", &bptt, 1e-10);
+        }
     }
 
     let unregularized = Problem { objective: Objective { rate: None, ..*objective }, ..problem.clone() };
     let window = 5;
     let lengths = (0..batch.steps()).step_by(window).map(|start| window.min(batch.steps() - start));
     let truncated = TruncatedBptt::new(unregularized.objective, window).with_outputs(true);
-    let windows = unregularized.estimate(truncated);
+    let windows = unregularized.estimate(truncated.clone());
     assert_close("outputs of windows", &windows.outputs, &bptt.outputs, 1e-11);
     let pieces = stream(&unregularized, truncated, lengths.collect());
     assert_same_gradients("BPTT in windows and in pieces", &pieces.gradients, &windows.gradients, 1e-11);
+
+    let lengths = (0..batch.steps()).step_by(window).map(|start| window.min(batch.steps() - start));
+    let eprop3 = Eprop3::new(unregularized.objective, window).with_kernels(false);
+    let by_steps = unregularized.estimate(eprop3.clone());
+    let by_kernels = unregularized.estimate(eprop3.clone().with_kernels(true));
+    by_kernels.assert_agrees("e-prop 3 by kernels and by steps", &by_steps, 1e-10);
+    let pieces = stream(&unregularized, eprop3, lengths.collect());
+    assert_same_gradients("e-prop 3 in windows and in pieces", &pieces.gradients, &by_steps.gradients, 1e-11);
 }
 
 /// A cell's kernel in the autodiff graph is the cell's steps, along whichever paths.

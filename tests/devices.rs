@@ -4,6 +4,7 @@
 //! the environment variable `EPROP_REQUIRE_WGPU` is set: then they fail.
 
 use burn::tensor::{DType, Device, TensorCreationOptions};
+use burn_eprop::estimator::{BoundaryLearning, Eprop3};
 use burn_eprop::kernel::{by_tensor_operations, is_supported};
 use burn_eprop::loss::{RateAveraging, RateRegularization};
 use burn_eprop::network::GradientPaths;
@@ -13,6 +14,7 @@ use eprop_cli::device::DeviceName;
 use eprop_tests::case::{Build, Case, Problem, SHAPES};
 use eprop_tests::cells::{alif, alif_per_neuron, lif, lif_per_neuron, lstm, two_compartment};
 use eprop_tests::findings::Findings;
+use eprop_tests::synthetic::with_module;
 use eprop_tests::wgpu::{OpenedWgpu, on_wgpu, open_wgpu};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -39,11 +41,13 @@ enum Method {
     Eprop,
     Bptt,
     BpttByKernels,
+    /// In windows of so many steps, with a synthetic gradient that learns by BP(λ).
+    Eprop3(usize),
 }
 
 fn add_trials<C: Cell + 'static>(trials: &mut Vec<Trial>, cell: &str, build: Build<C>) {
     for (dtype, tolerance) in [(DType::F32, 1e-4), (DType::F64, 1e-10)] {
-        for method in [Method::Eprop, Method::Bptt] {
+        for method in [Method::Eprop, Method::Bptt, Method::Eprop3(5)] {
             let name = format!("ndarray {cell} {dtype:?} {method:?}");
             trials.push(Trial::test(name, move || {
                 let case = case(vec![32, 16], 60);
@@ -61,7 +65,7 @@ fn add_trials_of_wgpu<C: Cell + 'static>(
     shapes: &'static [SurrogateShape],
     wgpu: &OpenedWgpu,
 ) {
-    for method in [Method::Eprop, Method::BpttByKernels] {
+    for method in [Method::Eprop, Method::BpttByKernels, Method::Eprop3(4), Method::Eprop3(7)] {
         for &shape in shapes {
             let wgpu = wgpu.clone();
             let name = format!("wgpu {cell} {shape:?} {method:?}");
@@ -119,6 +123,13 @@ fn compare<C: Cell>(
             Method::Eprop => problem.estimate(problem.eprop(7)),
             Method::Bptt => problem.estimate(problem.bptt(GradientPaths::ALL)),
             Method::BpttByKernels => problem.estimate(problem.bptt(GradientPaths::ALL).with_kernels(true)),
+            Method::Eprop3(window) => {
+                let network = with_module(&problem.network);
+                let problem = Problem { network, ..problem };
+                let learning = BoundaryLearning { lambda: 0.8, discount: 0.9 };
+                let eprop3 = Eprop3::new(problem.objective, window).with_boundary_learning(learning);
+                problem.estimate(eprop3.with_outputs(true))
+            }
         }
     };
     let reference = find(&DeviceName::Flex.open()?);

@@ -131,6 +131,14 @@ pub fn gradients<C: Cell>(network: &Network<C>, estimate: &Estimate) -> Gradient
     if let Some(bias) = &network.readout.bias {
         gradients.insert("readout bias".into(), vector(bias));
     }
+    // Not every method trains it.
+    if let Some(module) = &network.synthetic_gradient {
+        let layers = module.hidden.iter().chain([&module.output]).enumerate();
+        gradients.extend(layers.filter_map(|(index, layer)| {
+            let gradient = estimate.gradients.get::<2>(layer.weight.id)?;
+            Some((format!("synthetic gradient, layer {index}"), values(&gradient)))
+        }));
+    }
     gradients
 }
 

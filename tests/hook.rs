@@ -2,13 +2,16 @@
 
 use burn::optim::{AdamConfig, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
+use burn_eprop::carried::Carried;
 use burn_eprop::cell::{Alif, AlifConfig};
-use burn_eprop::estimator::Eprop;
+use burn_eprop::constant::Constant;
+use burn_eprop::estimator::{BoundaryLearning, Eprop, Eprop3};
 use burn_eprop::hook::HookRecordError;
 use burn_eprop::loss::{RateAveraging, RateRegularization};
 use burn_eprop::readout::LeakyReadoutConfig;
 use burn_eprop::signal::Symmetric;
-use burn_eprop::{Batch, Loss, Network, NetworkConfig, Objective, OptimizerHook};
+use burn_eprop::synthetic_gradient::SyntheticGradientConfig;
+use burn_eprop::{Batch, Loss, Network, NetworkConfig, Objective, OnlineEstimator, OptimizerHook};
 use eprop_tests::findings::values;
 use eprop_tests::smoothed::Smoothed;
 
@@ -44,7 +47,12 @@ fn batch(value: Option<f32>) -> Batch {
 
 fn weights(network: &Network<Alif>) -> Vec<f64> {
     let layer = &network.layers[1];
-    [values(&layer.w_in.val()), values(&layer.w_rec.val()), values(&network.readout.weight.val())].concat()
+    let module = network.synthetic_gradient.iter().flat_map(|module| values(&module.output.weight.val()));
+    let mut weights = values(&layer.w_in.val());
+    weights.extend(values(&layer.w_rec.val()));
+    weights.extend(values(&network.readout.weight.val()));
+    weights.extend(module);
+    weights
 }
 
 #[test]
@@ -93,27 +101,76 @@ fn a_step_between_two_pieces_changes_the_weights_alone() {
     assert_eq!(straight.gradient_norm, interrupted.gradient_norm);
 }
 
-#[test]
-fn a_saved_stream_goes_on_as_if_it_had_not_stopped() {
+/// A saved stream goes on as if it had not stopped.
+fn goes_on<E: OnlineEstimator<Alif>>(hook: fn() -> OptimizerHook<E>, network: Network<Alif>)
+where
+    E::State: Carried,
+{
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("stream.bpk");
-    let network = network();
     let mut stream = hook().into_stream(&network, BATCH);
     let (network, report) = stream.feed(1e-2, network, &batch(None).piece(0..25));
     assert!(report.gradient_norm > 0.0);
+    let (network, _) = stream.feed(1e-2, network, &batch(None).piece(25..28));
     stream.save(&path).expect("saved");
 
     let resumed = hook().into_stream(&network, BATCH).load(&path, &network);
     let mut resumed = resumed.expect("loaded");
-    let (straight, first) = stream.feed(1e-2, network.clone(), &batch(None).piece(25..60));
-    let (again, second) = resumed.feed(1e-2, network.clone(), &batch(None).piece(25..60));
+    let (straight, first) = stream.feed(1e-2, network.clone(), &batch(None).piece(28..60));
+    let (again, second) = resumed.feed(1e-2, network.clone(), &batch(None).piece(28..60));
     assert_eq!(first.loss, second.loss);
     assert_eq!(weights(&straight), weights(&again));
 
     // Without the record the same piece teaches something else.
     let mut fresh = hook().into_stream(&network, BATCH);
-    let (fresh, _) = fresh.feed(1e-2, network, &batch(None).piece(25..60));
+    let (fresh, _) = fresh.feed(1e-2, network, &batch(None).piece(28..60));
     assert_ne!(weights(&straight), weights(&fresh));
+}
+
+#[test]
+fn a_saved_stream_of_eprop_goes_on() {
+    goes_on(hook, network());
+}
+
+/// e-prop 3 in short windows, with BP(λ).
+fn windows() -> OptimizerHook<Eprop3> {
+    let optimizer: ModuleOptimizer = AdamConfig::new().init();
+    let learning = BoundaryLearning { lambda: 0.7, discount: 0.9 };
+    let eprop3 = Eprop3::new(Objective::sum(Loss::MeanSquaredError), 3).with_boundary_learning(learning);
+    OptimizerHook::new(optimizer, eprop3)
+}
+
+/// With factors of traces, and with what BP(λ) remembers.
+#[test]
+fn a_saved_stream_of_windows_goes_on() {
+    goes_on(windows, network().with_synthetic_gradient(&SyntheticGradientConfig::new()));
+}
+
+#[test]
+fn a_foreign_record_of_windows_is_refused_by_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("stream.bpk");
+    let module = SyntheticGradientConfig::new();
+    let network = network().with_synthetic_gradient(&module);
+    let mut stream = windows().into_stream(&network, BATCH);
+    let _ = stream.feed(1e-2, network, &batch(None).piece(0..25));
+    stream.save(&path).expect("saved");
+    let part = |network: &Network<Alif>| match windows()
+        .into_stream(network, BATCH)
+        .load(&path, network)
+        .map(|_| ())
+    {
+        Err(HookRecordError::Mismatch { part, .. }) => part,
+        other => panic!("{other:?}"),
+    };
+    // Neurons of the same number, but each with a time constant of its own.
+    let taus = Constant::PerNeuron((0..6).map(|neuron| 10.0 + f64::from(neuron)).collect());
+    let cell = AlifConfig::mixed(6, 3, 0.1).with_tau_membrane_ms(taus).init(&device());
+    let other = NetworkConfig::new(4, 2).with_seed(3).init(vec![cell; 2], &device());
+    assert_eq!(part(&other.with_synthetic_gradient(&module)), "traces.0.components");
+    // Another module.
+    let other = self::network().with_synthetic_gradient(&module.with_hidden(vec![5]));
+    assert!(part(&other).starts_with("boundary."), "{}", part(&other));
 }
 
 #[test]

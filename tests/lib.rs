@@ -3,6 +3,7 @@
 //! - [`case`]: sizes and options of a random problem, and the problem itself;
 //! - [`cells`]: a builder for every kind of cell, and [`for_every_cell!`];
 //! - [`smoothed`]: a learning signal of a user's own, which remembers;
+//! - [`synthetic`](mod@synthetic): a synthetic gradient that foretells something;
 //! - [`two_compartment`]: a cell of a user's own, known by its step alone;
 //! - [`wgpu`]: trials on wgpu;
 //! - [`findings`]: what an estimator found, as numbers by name, and their comparison.
@@ -11,5 +12,6 @@ pub mod case;
 pub mod cells;
 pub mod findings;
 pub mod smoothed;
+pub mod synthetic;
 pub mod two_compartment;
 pub mod wgpu;

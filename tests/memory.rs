@@ -1,4 +1,4 @@
-//! Memory against the length of a sequence: that of e-prop and of truncated BPTT does not grow, BPTT's does.
+//! Memory against the length of a sequence: that of e-prop, e-prop 3 and truncated BPTT does not grow, BPTT's does.
 //!
 //! The allocator is the process's, so this file holds one test.
 
@@ -6,8 +6,9 @@ use burn::module::Module;
 use burn::tensor::{DType, Device};
 use burn_eprop::GradientEstimator;
 use burn_eprop::cell::Alif;
-use burn_eprop::estimator::{Bptt, Eprop, TruncatedBptt, mean_firing_rate};
+use burn_eprop::estimator::{BoundaryLearning, Bptt, Eprop, Eprop3, TruncatedBptt, mean_firing_rate};
 use burn_eprop::signal::Symmetric;
+use burn_eprop::synthetic_gradient::SyntheticGradientConfig;
 use eprop_tests::case::{Case, Problem};
 use eprop_tests::cells::alif;
 use peak_alloc::PeakAlloc;
@@ -33,9 +34,15 @@ fn eprop_takes_the_same_memory_whatever_the_length() {
         };
         let eprop = growth(&|problem| peak(problem, Eprop::new(problem.objective, Symmetric).with_chunk(25)));
         let truncated = growth(&|problem| peak(problem, TruncatedBptt::new(problem.objective, 25)));
+        // BP(λ) remembers 64 windows: more than that go by.
+        let learning = BoundaryLearning { lambda: 1.0, discount: 1.0 };
+        let windows =
+            |problem: &Problem<Alif>| Eprop3::new(problem.objective, 5).with_boundary_learning(learning);
+        let eprop3 = growth(&|problem| peak(problem, windows(problem)));
         let bptt = growth(&|problem| peak(problem, Bptt::new(problem.objective)));
         assert!(eprop < 1.05, "e-prop's memory grows {eprop:.3} times, masked: {masked}");
         assert!(truncated < 1.05, "truncated BPTT's memory grows {truncated:.3} times, masked: {masked}");
+        assert!(eprop3 < 1.05, "e-prop 3's memory grows {eprop3:.3} times, masked: {masked}");
         assert!(bptt > 4.0, "BPTT's memory grows {bptt:.3} times, so this measures something else");
     }
 }
@@ -46,7 +53,8 @@ fn problem(steps: usize, masked: bool) -> Problem<Alif> {
     let case = Case { mask: masked, unequal_lengths: masked, ..sizes };
     let problem = Problem::new(&case, alif, &(&Device::flex(), DType::F32).into());
     // As an optimizer updates it: e-prop itself has to leave the graph alone.
-    Problem { network: problem.network.train(), ..problem }
+    let network = problem.network.with_synthetic_gradient(&SyntheticGradientConfig::new());
+    Problem { network: network.train(), ..problem }
 }
 
 /// Most bytes that live at once during an estimate, besides those that lived before.

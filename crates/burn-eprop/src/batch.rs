@@ -19,6 +19,8 @@ pub struct Batch {
     mask: Option<Tensor<2>>,
     lengths: Option<Vec<usize>>,
     loss_steps: OnceLock<f64>,
+    /// Which sequences go on behind the last step, where that is known.
+    follows: Option<Vec<bool>>,
 }
 
 /// A range of time steps of a batch, time-major, without autodiff and of the network's type.
@@ -53,7 +55,7 @@ impl Batch {
             of_inputs.iter().chain(&of_targets).all(|&size| size > 0),
             "empty batch: inputs {of_inputs:?}, targets {of_targets:?}"
         );
-        Self { inputs, targets, mask: None, lengths: None, loss_steps: OnceLock::new() }
+        Self { inputs, targets, mask: None, lengths: None, loss_steps: OnceLock::new(), follows: None }
     }
 
     /// Weighs each step's loss by `mask` [batch, time], usually 0 or 1.
@@ -91,6 +93,22 @@ impl Batch {
         Self { loss_steps: steps.into(), ..self }
     }
 
+    /// Says that the sequences end with this batch, where it is the last piece of a stream: no
+    /// [synthetic gradient](crate::synthetic_gradient) stands behind it. A sequence whose [length](Self::with_lengths) is less than the
+    /// batch's has ended anyway, and the last [`piece`](Self::piece) of a batch knows by itself. State and traces go on all the same.
+    pub fn with_end(self) -> Self {
+        Self { follows: Some(vec![false; self.size()]), ..self }
+    }
+
+    /// Which of the sequences go on behind step `end`. Those that are fed piece by piece do, unless it is known
+    /// otherwise.
+    pub(crate) fn follows(&self, end: usize) -> Vec<bool> {
+        let at_end = |index: usize| self.follows.as_ref().is_none_or(|follows| follows[index]);
+        let goes_on =
+            |(index, length)| end < length || (end == length && length == self.steps() && at_end(index));
+        self.lengths().into_iter().enumerate().map(goes_on).collect()
+    }
+
     /// Number of sequences.
     pub fn size(&self) -> usize {
         self.inputs.dims()[0]
@@ -117,7 +135,7 @@ impl Batch {
     }
 
     /// A part of the sequences, to stream them in pieces. It remembers the number of steps by which
-    /// the whole batch's mean loss is divided.
+    /// the whole batch's mean loss is divided, and whether anything follows.
     ///
     /// # Panics
     ///
@@ -126,6 +144,7 @@ impl Batch {
         let steps = self.steps();
         assert!(time.start < time.end && time.end <= steps, "piece {time:?} of a batch of {steps} steps");
         let within = |length: usize| length.clamp(time.start, time.end) - time.start;
+        let whole = if self.follows.is_some() { self.clone() } else { self.clone().with_end() };
         Self {
             inputs: self.inputs.clone().slice_dim(1, time.clone()),
             targets: self.targets.clone().slice_dim(1, time.clone()),
@@ -135,6 +154,7 @@ impl Batch {
                 .as_ref()
                 .map(|lengths| lengths.iter().map(|&length| within(length)).collect()),
             loss_steps: self.loss_steps().into(),
+            follows: Some(whole.follows(time.end)),
         }
     }
 
@@ -150,6 +170,7 @@ impl Batch {
             mask: self.mask.clone().map(|mask| mask.slice_dim(0, sequences.clone())),
             lengths: self.lengths.as_ref().map(|lengths| lengths[sequences.clone()].to_vec()),
             loss_steps: self.loss_steps().into(),
+            follows: self.follows.as_ref().map(|follows| follows[sequences].to_vec()),
         }
     }
 

@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorCreationOptions};
 use serde::{Deserialize, Serialize};
 
+use crate::cell::Folded;
 use crate::error::ConfigError;
 use crate::init::float_param;
 
@@ -120,6 +121,12 @@ impl NeuronConstant {
             (None, Some(values)) => values.val().cast(options.dtype_or(values.dtype())),
             (shared, _) => Tensor::full([neurons], shared.unwrap_or_default(), options.clone()),
         }
+    }
+
+    /// The hidden value that decays by `decay` in a step and takes up currents with this constant as its factor.
+    pub(crate) fn folded(&self, decay: f64, like: &Tensor<2>) -> Folded {
+        let options = (&like.device(), like.dtype()).into();
+        Folded { decay, gain: self.vector(like.dims()[1], &options) }
     }
 
     /// The constant in the shape of `like`, [batch, neurons].

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
-use burn::module::{Module, ModuleVisitor, Param, ParamId};
+use burn::module::{Module, ModuleVisitor, Param, ParamId, list_param_ids};
 use burn::optim::{GradientsParams, ModuleOptimizer, OptimizerRecord};
 use burn::tensor::{Bytes, DType, Tensor, TensorData};
 use burn_pack::{Reader, Writer};
@@ -45,7 +45,8 @@ pub struct Report {
     pub outputs: Option<Tensor<3>>,
     /// The mean output of each neuron (spikes per step), by layer, `[neurons]`.
     pub firing_rates: Vec<Tensor<1>>,
-    /// Euclidean norm of the gradients of all weights together (but for feedback weights), before clipping.
+    /// Euclidean norm of the gradients of all weights together (but for feedback weights and the synthetic gradient),
+    /// before clipping.
     pub gradient_norm: f64,
     /// The first value that is not finite. Then neither network nor optimizer has changed.
     pub non_finite: Option<NonFinite>,
@@ -82,6 +83,22 @@ impl Report {
         match self.non_finite {
             Some(error) => Err(error),
             None => Ok(self),
+        }
+    }
+
+    /// The report of both steps, of successive pieces of the same sequences: their losses are summed and their outputs joined,
+    /// the rates are those of the later one, which holds all, and the norm is the larger one.
+    pub fn followed_by(self, later: Self) -> Self {
+        let outputs = match (self.outputs, later.outputs) {
+            (Some(outputs), Some(later)) => Some(Tensor::cat(vec![outputs, later], 1)),
+            _ => None,
+        };
+        Self {
+            loss: self.loss + later.loss,
+            outputs,
+            gradient_norm: self.gradient_norm.max(later.gradient_norm),
+            non_finite: self.non_finite.or(later.non_finite),
+            ..later
         }
     }
 
@@ -274,8 +291,9 @@ fn read_tensors(path: &Path) -> Result<BTreeMap<String, TensorData>, String> {
 
 /// The norm of all gradients together, and the first gradient that is not finite.
 fn survey<C: Cell>(network: &Network<C>, gradients: &GradientsParams) -> (f64, Option<NonFinite>) {
-    let feedback = network.feedback.id;
-    let mut survey = Survey { gradients, feedback, path: Vec::new(), norm: 0.0, non_finite: None };
+    let mut aside = network.synthetic_gradient.as_ref().map(list_param_ids).unwrap_or_default();
+    aside.push(network.feedback.id);
+    let mut survey = Survey { gradients, aside, path: Vec::new(), norm: 0.0, non_finite: None };
     network.visit(&mut survey);
     (survey.norm, survey.non_finite)
 }
@@ -293,7 +311,8 @@ fn norm<const D: usize>(tensor: &Tensor<D>) -> f64 {
 
 struct Survey<'a> {
     gradients: &'a GradientsParams,
-    feedback: ParamId,
+    /// What does not count in the norm.
+    aside: Vec<ParamId>,
     path: Vec<String>,
     norm: f64,
     non_finite: Option<NonFinite>,
@@ -317,7 +336,7 @@ impl ModuleVisitor for Survey<'_> {
             let what = format!("the gradient of `{}`", self.path.join("."));
             self.non_finite = check_finite(&what, &gradient).err();
         }
-        if param.id != self.feedback {
+        if !self.aside.contains(&param.id) {
             self.norm = self.norm.hypot(norm);
         }
     }

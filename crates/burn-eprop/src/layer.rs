@@ -1,10 +1,11 @@
 //! A recurrent layer: a population with its synapses, and the ways in which it is run.
 
 use burn::module::{Module, Param};
+use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorCreationOptions};
 
 use crate::cell::{Cell, CellState, Linearization, SimulatedChunk, SynapticChunk, Transition};
-use crate::eligibility::Presynaptic;
+use crate::eligibility::{Presynaptic, Synapses};
 use crate::kernel::graph::SimulatedSequence;
 use crate::kernel::{self, List};
 use crate::steps::{multiply_steps, split_steps};
@@ -54,6 +55,8 @@ pub(crate) struct LayerRun {
     pub(crate) state: CellState,
     /// The steps, where they were to be recorded.
     pub(crate) transition: Option<Transition>,
+    /// A leaf of zeros for each step, added to z wherever it leaves the neuron, where they were asked for.
+    pub(crate) probes: Vec<Tensor<2>>,
 }
 
 /// A chunk of one layer's run outside of autodiff.
@@ -66,6 +69,16 @@ pub(crate) struct LayerChunk {
     pub(crate) linearization: Option<Linearization>,
     /// The steps, where they were to be recorded.
     pub(crate) transition: Option<Transition>,
+}
+
+/// A layer's run as one node of the graph.
+pub(crate) struct LayerNode {
+    /// z, [steps, batch, neurons].
+    pub(crate) outputs: Tensor<3>,
+    /// What has the total derivatives dE/dz as its gradient, where the node is bounded.
+    pub(crate) probe: Option<Tensor<3>>,
+    /// The derivatives of the steps.
+    pub(crate) linearization: Linearization,
 }
 
 /// What a run outside of autodiff is for.
@@ -86,11 +99,13 @@ pub(crate) struct RunOptions {
     pub(crate) paths: GradientPaths,
     /// Whether to record the steps.
     pub(crate) record: bool,
+    /// Whether to add leaves to z, whose gradients are the total derivatives dE/dz.
+    pub(crate) probe: bool,
 }
 
 impl RunOptions {
     /// A run that records nothing.
-    pub(crate) const PLAIN: Self = Self { paths: GradientPaths::ALL, record: false };
+    pub(crate) const PLAIN: Self = Self { paths: GradientPaths::ALL, record: false, probe: false };
 }
 
 /// Recurrent weights [neurons, currents · neurons] with 0 from each neuron to itself.
@@ -122,11 +137,12 @@ impl<C: Cell> RecurrentLayer<C> {
     pub(crate) fn run(&self, state: CellState, inputs: &[Tensor<2>], options: RunOptions) -> LayerRun {
         let w_rec = self.recurrent_weights();
         let neurons = self.cell.neurons();
-        let mut states = vec![state];
+        let mut recorded = vec![state.detach()];
         let mut currents_at = Vec::new();
         let mut outputs = Vec::new();
+        let mut probes = Vec::new();
+        let mut before = state;
         for input in self.input_currents(inputs) {
-            let before = states.last().expect("starts with one");
             let recurrent = follow(&before.output, options.paths.recurrent);
             let total = input + recurrent.matmul(w_rec.clone());
             let currents: Vec<_> = match C::CURRENTS {
@@ -136,19 +152,24 @@ impl<C: Cell> RecurrentLayer<C> {
                 }
             };
             let seen = CellState { output: follow(&before.output, options.paths.reset), ..before.clone() };
-            let after = self.cell.step(&seen, &currents);
-            outputs.push(after.output.clone());
+            let mut after = self.cell.step(&seen, &currents);
             if options.record {
-                currents_at.push(currents);
-            } else {
-                states.clear();
+                recorded.push(after.detach());
+                currents_at.push(currents.into_iter().map(Tensor::without_autodiff).collect());
             }
-            states.push(after);
+            if options.probe {
+                let probe = after.output.zeros_like().without_autodiff().autodiff().require_grad();
+                after.output = after.output + probe.clone();
+                probes.push(probe);
+            }
+            outputs.push(after.output.clone());
+            before = after;
         }
         LayerRun {
             outputs,
-            state: states.last().expect("a chunk has at least one step").clone(),
-            transition: options.record.then(|| Transition::between(&states, &currents_at)),
+            state: before,
+            transition: options.record.then(|| Transition::between(&recorded, &currents_at)),
+            probes,
         }
     }
 
@@ -171,7 +192,11 @@ impl<C: Cell> RecurrentLayer<C> {
                 (outputs, state, Some(linearization), None)
             }
             None => {
-                let options = RunOptions { paths: GradientPaths::LOCAL, record: purpose != Purpose::Outputs };
+                let options = RunOptions {
+                    paths: GradientPaths::LOCAL,
+                    record: purpose != Purpose::Outputs,
+                    probe: false,
+                };
                 let run = self.run(state.clone(), &split_steps(inputs.clone()), options);
                 let linearization = run.transition.as_ref().map(|transition| self.cell.linearize(transition));
                 (Tensor::stack(run.outputs, 0), run.state, linearization, run.transition)
@@ -184,7 +209,12 @@ impl<C: Cell> RecurrentLayer<C> {
     }
 
     /// Inputs, the layer's own outputs one step ago, and 1 for a bias.
-    fn presynaptic(&self, inputs: Tensor<3>, before: Tensor<2>, outputs: &Tensor<3>) -> Vec<Presynaptic> {
+    pub(crate) fn presynaptic(
+        &self,
+        inputs: Tensor<3>,
+        before: Tensor<2>,
+        outputs: &Tensor<3>,
+    ) -> Vec<Presynaptic> {
         let [steps, batch, _] = inputs.dims();
         let ones = || Tensor::ones([steps, batch, 1], (&inputs.device(), inputs.dtype()));
         let ones = self.bias.is_some().then(ones).map(Presynaptic::AtOnce);
@@ -192,20 +222,50 @@ impl<C: Cell> RecurrentLayer<C> {
         [Presynaptic::AtOnce(inputs), own].into_iter().chain(ones).collect()
     }
 
+    /// The synapses of a batch of this size.
+    pub(crate) fn synapses(&self, batch: usize) -> Synapses {
+        let ([inputs, _], post) = (self.w_in.dims(), self.cell.neurons());
+        Synapses { batch, pre: inputs + post + usize::from(self.bias.is_some()), post, currents: C::CURRENTS }
+    }
+
+    /// The derivatives of a first step without currents: which of them there are is the same at every step.
+    pub(crate) fn linearization(&self) -> Linearization {
+        let (cell, weights) = (self.cell.valid(), self.w_in.val().without_autodiff());
+        let options: TensorCreationOptions = (&weights.device(), weights.dtype()).into();
+        let before = cell.initial_state(1, &options);
+        let currents = vec![Tensor::zeros([1, cell.neurons()], options); C::CURRENTS];
+        let after = cell.step(&before, &currents);
+        cell.linearize(&Transition { before, currents, after })
+    }
+
+    /// Registers a gradient [pre, currents · neurons] as those of the layer's parameters.
+    pub(crate) fn register(&self, gradient: Tensor<2>, gradients: &mut GradientsParams) {
+        let inputs = self.w_in.dims()[0];
+        let neurons = self.cell.neurons();
+        let recurrent = gradient.clone().narrow(0, inputs, neurons);
+        let recurrent = if C::AUTAPSES { recurrent } else { without_autapses(recurrent) };
+        gradients.register(self.w_in.id, gradient.clone().narrow(0, 0, inputs));
+        gradients.register(self.w_rec.id, recurrent);
+        if let Some(bias) = &self.bias {
+            let row = gradient.narrow(0, inputs + neurons, 1).squeeze_dim::<1>(0);
+            gradients.register(bias.id, row);
+        }
+    }
+
     /// Runs the layer through a whole sequence [steps, batch, inputs] in its autodiff graph, by the cell's kernel; `None`
-    /// where it has none. The graph sees one node.
+    /// where it has none. The graph sees one node. Unless `bounded`, the state leaves the graph.
     pub(crate) fn connect(
         &self,
         state: &mut CellState,
         inputs: Tensor<3>,
         paths: GradientPaths,
-    ) -> Option<Tensor<3>> {
+        bounded: bool,
+    ) -> Option<LayerNode> {
         let exchanged = C::CURRENTS * self.cell.neurons();
         if !kernel::is_supported_with(&inputs.clone().without_autodiff(), exchanged) {
             return None;
         }
         let plain = |tensor: &Tensor<2>| tensor.clone().without_autodiff();
-        let before = state.output.clone().without_autodiff();
         let (w_in, w_rec) = (self.w_in.val(), self.recurrent_weights());
         let bias = self.bias.as_ref().map(Param::val);
         let simulated = self.cell.valid().simulate(&SynapticChunk {
@@ -215,19 +275,28 @@ impl<C: Cell> RecurrentLayer<C> {
             bias: bias.clone().map(Tensor::without_autodiff),
             w_rec: plain(&w_rec),
         })?;
-        *state = simulated.state;
-        let neurons = before.dims()[1];
+        let SimulatedChunk { outputs, state: after, linearization, own_output } = simulated;
+        let [steps, batch, neurons] = outputs.dims();
         let columns = C::CURRENTS * neurons;
-        let options: TensorCreationOptions = (&before.device(), before.dtype()).into();
+        let options: TensorCreationOptions = (&outputs.device(), outputs.dtype()).into();
         let mut feedback = match paths.recurrent {
             true => plain(&w_rec).transpose(),
             false => Tensor::zeros([columns, neurons], options.clone()),
         };
-        if let Some(weights) = simulated.own_output.filter(|_| paths.reset) {
-            let eye = Tensor::<2>::eye(neurons, &before.device()).cast(before.dtype());
+        if let Some(weights) = own_output.filter(|_| paths.reset) {
+            let eye = Tensor::<2>::eye(neurons, &outputs.device()).cast(outputs.dtype());
             feedback = feedback + eye * weights.unsqueeze();
         }
-        let (plan, coefficients) = kernel::plan(&simulated.linearization);
+        let before = if bounded { state.output.clone() } else { plain(&state.output) };
+        let (hidden, probe) = match bounded {
+            true => {
+                let probe = Tensor::<3>::zeros([steps, batch, neurons], options.clone());
+                (Tensor::cat(state.hidden.clone(), 1), Some(probe.autodiff().require_grad()))
+            }
+            false => (plain(&state.output), None),
+        };
+        let (plan, coefficients) = kernel::plan(&linearization);
+        let gain = linearization.folded.as_ref().map(|folded| folded.gain.clone());
         // All tensors of a node are in the graph, or are constants of it.
         let node = |tensor: Tensor<2>| tensor.into_dispatch();
         let sequence = SimulatedSequence {
@@ -235,12 +304,24 @@ impl<C: Cell> RecurrentLayer<C> {
             inputs: inputs.into_dispatch(),
             w_in: node(w_in),
             w_rec: node(w_rec),
-            outputs: simulated.outputs.into_dispatch(),
+            probe: probe.clone().map_or_else(|| plain(&state.output).into_dispatch(), Tensor::into_dispatch),
+            hidden: node(hidden),
+            end: List::lower(after.hidden.iter().filter(|_| bounded).cloned()),
+            gain: List::lower(gain),
+            outputs: outputs.into_dispatch(),
             before: node(before),
             coefficients: List::lower(coefficients),
             feedback: node(feedback),
         };
-        Some(kernel::connect(sequence, plan))
+        let results = kernel::connect(sequence, plan, bounded);
+        *state = after;
+        let outputs = if bounded { results.clone().narrow(0, 0, steps) } else { results.clone() };
+        if bounded {
+            let row = |index: usize| results.clone().narrow(0, index, 1).squeeze_dim::<2>(0);
+            state.output = row(steps - 1);
+            state.hidden = (0..C::HIDDEN).map(|index| row(steps + index)).collect();
+        }
+        Some(LayerNode { outputs, probe, linearization })
     }
 }
 

@@ -20,6 +20,7 @@ pub mod network;
 pub mod readout;
 pub mod signal;
 pub mod surrogate;
+pub mod synthetic_gradient;
 
 mod steps;
 
@@ -34,3 +35,8 @@ pub use network::{Network, NetworkConfig};
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 pub struct Readme;
+
+/// The book's page on e-prop 3, likewise.
+#[cfg(doctest)]
+#[doc = include_str!("../../../book/src/eprop3.md")]
+pub struct BookEprop3;

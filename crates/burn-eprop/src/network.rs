@@ -12,9 +12,10 @@ use crate::error::ConfigError;
 use crate::init::{Initializer, float_options, float_param};
 use crate::kernel;
 pub use crate::layer::{GradientPaths, RecurrentLayer};
-pub(crate) use crate::layer::{LayerChunk, Purpose, RunOptions, without_autapses};
+pub(crate) use crate::layer::{LayerChunk, LayerNode, Purpose, RunOptions};
 use crate::readout::{LeakyReadout, LeakyReadoutConfig};
 use crate::steps::{join_layers, split_steps};
+use crate::synthetic_gradient::{SyntheticGradient, SyntheticGradientConfig};
 
 /// Steps that [`Network::forward`] simulates at a time.
 const FORWARD_CHUNK: usize = 64;
@@ -32,6 +33,8 @@ pub struct Network<C: Module> {
     /// B, [neurons of all layers, outputs], drawn apart from W_out: the feedback weights of the
     /// random and the adaptive [learning signal](crate::signal). Frozen for autodiff.
     pub feedback: Param<Tensor<2>>,
+    /// What foretells gradients at the end of a window; see [`with_synthetic_gradient`](Self::with_synthetic_gradient).
+    pub synthetic_gradient: Option<SyntheticGradient>,
 }
 
 /// Configuration of a [`Network`].
@@ -111,7 +114,7 @@ impl NetworkConfig {
         let readout = self.readout.init(neurons, self.outputs, rng, &options);
         let feedback = self.feedback_initializer.draw([neurons, self.outputs], rng);
         let feedback = float_param(feedback, [neurons, self.outputs], &options);
-        Network { layers, readout, feedback: feedback.set_require_grad(false) }
+        Network { layers, readout, feedback: feedback.set_require_grad(false), synthetic_gradient: None }
     }
 
     fn layer<C: Cell>(
@@ -159,6 +162,17 @@ impl<C: Cell> Network<C> {
     pub fn options(&self) -> TensorCreationOptions {
         let weights = self.readout.weight.val();
         (&weights.device(), weights.dtype()).into()
+    }
+
+    /// The network with a module that foretells gradients. Estimators that go through time in windows ask it for what lies
+    /// behind a window, and train it.
+    ///
+    /// # Panics
+    ///
+    /// If the configuration is not [valid](SyntheticGradientConfig::validate).
+    pub fn with_synthetic_gradient(self, config: &SyntheticGradientConfig) -> Self {
+        let width = C::HIDDEN * self.neurons() + self.neurons() + self.outputs();
+        Self { synthetic_gradient: Some(config.init(width, self.options())), ..self }
     }
 
     /// The state before the first step of a sequence.
@@ -220,28 +234,32 @@ impl<C: Cell> Network<C> {
     }
 
     /// Runs all layers and the readout through a whole sequence [steps, batch, inputs] in the autodiff graph, by kernels;
-    /// `None` where the cell has none. Returns z of each layer and y. The state leaves the graph.
+    /// `None` where the cell has none. Returns the layers and y. Unless `bounded`, the state leaves the graph.
     pub(crate) fn connect(
         &self,
         state: &mut NetworkState,
         inputs: Tensor<3>,
         paths: GradientPaths,
-    ) -> Option<(Vec<Tensor<3>>, Tensor<3>)> {
+        bounded: bool,
+    ) -> Option<(Vec<LayerNode>, Tensor<3>)> {
         let mut below = inputs;
         let mut layers = Vec::with_capacity(self.layers.len());
         let mut after = state.clone();
         for (layer, state) in self.layers.iter().zip(&mut after.layers) {
-            let outputs = layer.connect(state, below, paths)?;
-            below = if paths.between_layers { outputs.clone() } else { outputs.clone().detach() };
-            layers.push(outputs);
+            let node = layer.connect(state, below, paths, bounded)?;
+            let outputs = node.outputs.clone();
+            below = if paths.between_layers { outputs } else { outputs.detach() };
+            layers.push(node);
         }
         let neurons = match layers.as_slice() {
-            [layer] => layer.clone(),
-            _ => Tensor::cat(layers.clone(), 2),
+            [layer] => layer.outputs.clone(),
+            _ => Tensor::cat(layers.iter().map(|layer| layer.outputs.clone()).collect(), 2),
         };
-        let outputs = self.readout.connect(neurons, state.output.clone());
+        let last = if bounded { state.output.clone() } else { state.output.clone().without_autodiff() };
+        let outputs = self.readout.connect(neurons, last);
         let steps = outputs.dims()[0];
-        after.output = outputs.clone().narrow(0, steps - 1, 1).squeeze_dim::<2>(0).without_autodiff();
+        let last = outputs.clone().narrow(0, steps - 1, 1).squeeze_dim::<2>(0);
+        after.output = if bounded { last } else { last.without_autodiff() };
         *state = after;
         Some((layers, outputs))
     }
@@ -300,6 +318,29 @@ impl NetworkState {
             given, expected,
             "state of outputs {given:?}, [batch, outputs], where {expected:?} is needed"
         );
+    }
+
+    /// What of the state a gradient flows through, side by side, [batch, width]: of each layer z and the hidden values in
+    /// their order, and y.
+    pub fn to_rows(&self) -> Tensor<2> {
+        let layers = self.layers.iter().flat_map(|layer| [&layer.output].into_iter().chain(&layer.hidden));
+        Tensor::cat(layers.chain([&self.output]).cloned().collect(), 1)
+    }
+
+    /// The state with the values of [`to_rows`](Self::to_rows) replaced.
+    pub(crate) fn with_rows(&self, rows: &Tensor<2>) -> Self {
+        let mut start = 0;
+        let mut next = |like: &Tensor<2>| {
+            let width = like.dims()[1];
+            start += width;
+            rows.clone().narrow(1, start - width, width)
+        };
+        let mut layer = |layer: &CellState| CellState {
+            output: next(&layer.output),
+            hidden: layer.hidden.iter().map(&mut next).collect(),
+            carried: layer.carried.clone(),
+        };
+        Self { layers: self.layers.iter().map(&mut layer).collect(), output: next(&self.output) }
     }
 
     /// The state without autodiff: a constant wherever it is used.

@@ -150,10 +150,9 @@ impl LeakyReadout {
         let steps = drive.dims()[0];
         // What remains of y before the sequence decays on its own.
         let powers = (1..=steps).map(|step| self.decay.powi(step as i32)).collect::<Vec<_>>();
-        let last = last.without_autodiff();
         let powers =
             Tensor::<3>::from_data(TensorData::new(powers, [steps, 1, 1]), (&last.device(), last.dtype()));
-        kernel::filter(drive, self.decay) + powers * last.unsqueeze_dim(0)
+        kernel::filter(drive, self.decay) + last.unsqueeze_dim(0) * powers
     }
 }
 

@@ -4,6 +4,11 @@ use burn::tensor::{Tensor, TensorData};
 
 use crate::kernel;
 
+/// The sum of what there is.
+pub(crate) fn sum<const D: usize>(parts: impl IntoIterator<Item = Option<Tensor<D>>>) -> Option<Tensor<D>> {
+    parts.into_iter().flatten().reduce(|sum, part| sum + part)
+}
+
 /// Each step [batch, from] times weights [from, to].
 ///
 /// One product for all steps is fastest; but the gradient of cutting it into steps would take time in proportion

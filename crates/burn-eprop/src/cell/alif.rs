@@ -197,7 +197,7 @@ impl Cell for Alif {
         let d = vec![Some(by_current.clone())];
         if let Some(decay) = self.decay.shared() {
             return Linearization {
-                pre_decay: Some(decay),
+                folded: Some(self.input_factor.folded(decay, &psi)),
                 a: vec![vec![Some(adaptation)]],
                 b: vec![vec![Some(by_current)]],
                 c: vec![Some(by_adaptation)],
@@ -206,7 +206,7 @@ impl Cell for Alif {
         }
         let by_potential = self.decay.scale(psi.clone()); // α ψ
         Linearization {
-            pre_decay: None,
+            folded: None,
             a: vec![
                 vec![Some(self.decay.full(&psi)), None],
                 vec![Some(by_potential.clone()), Some(adaptation)],

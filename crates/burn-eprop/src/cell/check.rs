@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 
-use super::{Cell, CellState, Linearization, Transition, linearize_by_autodiff};
+use super::{Cell, CellState, Folded, Linearization, Transition, linearize_by_autodiff};
 use crate::eligibility::stepwise_traces;
 use crate::init::float_options;
 
@@ -29,6 +29,17 @@ pub enum LinearizationError {
     /// No trace differed from 0, so nothing was checked.
     #[error("no eligibility trace differed from 0: raise the scale of the currents")]
     Silent,
+    /// The gain of the folded hidden value is not what a current adds to it.
+    #[error(
+        "the gain of the folded hidden value differs by {error:.3e} (relative to the largest) from what a current adds \
+         to it, more than {tolerance:.1e}"
+    )]
+    Gain {
+        /// max |difference| / max |reference|.
+        error: f64,
+        /// What was allowed.
+        tolerance: f64,
+    },
     /// The cell's linearisation and that of its step give different eligibility traces.
     #[error(
         "eligibility traces of current {current} differ by {error:.3e} (relative to the largest), \
@@ -48,13 +59,13 @@ pub enum LinearizationError {
 ///
 /// The cell is driven for 40 steps by currents drawn from N(0, `current_scale`²); the
 /// eligibility traces that follow from the two linearisations for random presynaptic values are
-/// compared. Returns the largest relative difference.
+/// compared, and so is what a current adds to a folded hidden value. Returns the largest relative difference of the traces.
 ///
 /// In float64 (`(&device, DType::F64)`) a correct closed form agrees to about 1e-14.
 ///
 /// # Errors
 ///
-/// [`LinearizationError::Mismatch`] above `tolerance`; [`LinearizationError::Silent`] where all
+/// [`LinearizationError::Mismatch`] and [`LinearizationError::Gain`] above `tolerance`; [`LinearizationError::Silent`] where all
 /// traces are 0; [`LinearizationError::Sizes`] where a state or the linearisation is not as the cell's constants say.
 pub fn check_cell<C: Cell>(
     cell: &C,
@@ -66,11 +77,19 @@ pub fn check_cell<C: Cell>(
     let mut rng = StdRng::seed_from_u64(0);
     let transition = simulate(cell, current_scale, &mut rng, &options)?;
     let linearization = cell.linearize(&transition);
-    check_sizes::<C>(&linearization)?;
+    check_sizes::<C>(&linearization, cell.neurons())?;
     let pre = normal([STEPS, BATCH, PRE], 1.0, &mut rng, &options);
 
     let traces = stepwise_traces(&linearization, pre.clone());
-    let reference = stepwise_traces(&linearize_by_autodiff(cell, &transition), pre);
+    let by_autodiff = linearize_by_autodiff(cell, &transition);
+    if let Some(Folded { gain, .. }) = &linearization.folded {
+        let reference = by_autodiff.b[0][0].clone().unwrap_or_else(|| transition.currents[0].zeros_like());
+        let error = largest(&(reference.clone() - gain.clone().unsqueeze())) / largest(&reference);
+        if error.is_nan() || error > tolerance {
+            return Err(LinearizationError::Gain { error, tolerance });
+        }
+    }
+    let reference = stepwise_traces(&by_autodiff, pre);
     let scale = reference.iter().map(largest).fold(0.0, f64::max);
     if scale == 0.0 {
         return Err(LinearizationError::Silent);
@@ -117,9 +136,14 @@ fn check_state<C: Cell>(state: &CellState) -> Result<(), LinearizationError> {
     check_size("carried values of a state", state.carried.len(), C::CARRIED)
 }
 
-fn check_sizes<C: Cell>(linearization: &Linearization) -> Result<(), LinearizationError> {
-    let Linearization { pre_decay, a, b, c, d } = linearization;
-    let components = C::HIDDEN - usize::from(pre_decay.is_some());
+fn check_sizes<C: Cell>(linearization: &Linearization, neurons: usize) -> Result<(), LinearizationError> {
+    let Linearization { folded, a, b, c, d } = linearization;
+    if let Some(Folded { gain, .. }) = folded {
+        check_size("hidden values of a cell that folds one: at least", C::HIDDEN.min(1), 1)?;
+        check_size("gains of a folded hidden value", gain.dims()[0], neurons)?;
+        check_size("currents of a cell that folds a hidden value", C::CURRENTS, 1)?;
+    }
+    let components = C::HIDDEN - usize::from(folded.is_some());
     check_size("rows of A", a.len(), components)?;
     check_size("rows of B", b.len(), components)?;
     check_size("components of C", c.len(), components)?;

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{CellState, Linearization, SimulatedChunk, SynapticChunk};
+use super::{CellState, Folded, Linearization, SimulatedChunk, SynapticChunk};
 use crate::constant::{Constant, NeuronConstant};
 use crate::error::ConfigError;
 use crate::kernel::{self, List, SpikingChunk, SpikingDynamics};
@@ -137,7 +137,7 @@ impl Firing {
             outputs: Tensor::from_dispatch(run.outputs),
             state: CellState { hidden: [v].into_iter().chain(state).collect(), carried, output },
             linearization: Linearization {
-                pre_decay: Some(decay),
+                folded: Some(Folded { decay, gain: constant(input_factor) }),
                 a: if adapts { vec![vec![a]] } else { vec![] },
                 b: if adapts { vec![vec![d.clone()]] } else { vec![] },
                 c: rows(c),

@@ -145,9 +145,12 @@ impl Cell for Lif {
         let psi = self.psi(transition);
         let d = vec![Some(self.input_factor.scale(psi.clone()))];
         match self.decay.shared() {
-            Some(decay) => Linearization { pre_decay: Some(decay), a: vec![], b: vec![], c: vec![], d },
+            Some(decay) => {
+                let folded = Some(self.input_factor.folded(decay, &psi));
+                Linearization { folded, a: vec![], b: vec![], c: vec![], d }
+            }
             None => Linearization {
-                pre_decay: None,
+                folded: None,
                 a: vec![vec![Some(self.decay.full(&psi))]],
                 b: vec![vec![Some(self.input_factor.full(&psi))]],
                 c: vec![Some(self.decay.scale(psi))],

@@ -3,6 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::{Cell, CellState, Transition};
+use crate::steps::sum;
 
 /// The derivatives of a cell's step, from which all eligibility traces follow.
 ///
@@ -14,14 +15,14 @@ use super::{Cell, CellState, Transition};
 /// (Bellec et al. 2019, arXiv:1901.09049, eqs. 3 and 4, with the step written as a linear state-space
 /// model). Every coefficient is one value per row and neuron, [rows, neurons]; `None` is 0.
 ///
-/// Where a hidden value decays by one constant α that all neurons share, its component of ε is
-/// the same for all neurons: the presynaptic value filtered by α. [`pre_decay`](Self::pre_decay)
+/// Where the first hidden value decays by one constant α that all neurons share, its component of ε is
+/// the same for all neurons: the presynaptic value filtered by α. [`folded`](Self::folded)
 /// then holds α, `pre` in the equations above is `pre̅^t = α pre̅^{t−1} + pre^t`, and the component is
 /// left out of ε.
 #[derive(Debug, Clone)]
 pub struct Linearization {
-    /// α of the presynaptic filter, where one is folded.
-    pub pre_decay: Option<f64>,
+    /// The hidden value that is folded into the presynaptic filter, where one is.
+    pub folded: Option<Folded>,
     /// A = ∂h^t/∂h^{t−1}: `a[row][column]`.
     pub a: Vec<Vec<Option<Tensor<2>>>>,
     /// B = ∂h^t/∂I^t: `b[hidden][current]`.
@@ -32,7 +33,22 @@ pub struct Linearization {
     pub d: Vec<Option<Tensor<2>>>,
 }
 
+/// A hidden value `h^t = α h^{t−1} + ζ I^t + …` of a cell with one current, through which alone the current acts: the first
+/// of the cell's hidden values.
+#[derive(Debug, Clone)]
+pub struct Folded {
+    /// α.
+    pub decay: f64,
+    /// ζ, `[neurons]`.
+    pub gain: Tensor<1>,
+}
+
 impl Linearization {
+    /// α of the presynaptic filter, where a hidden value is folded into it.
+    pub fn pre_decay(&self) -> Option<f64> {
+        self.folded.as_ref().map(|folded| folded.decay)
+    }
+
     /// Number of components of ε.
     pub fn components(&self) -> usize {
         self.c.len()
@@ -41,6 +57,57 @@ impl Linearization {
     /// Number of currents.
     pub fn currents(&self) -> usize {
         self.d.len()
+    }
+
+    /// A range of rows.
+    pub(crate) fn rows(&self, start: usize, length: usize) -> Self {
+        let rows = |coefficient: &Option<Tensor<2>>| {
+            coefficient.as_ref().map(|coefficient| coefficient.clone().narrow(0, start, length))
+        };
+        let matrix = |matrix: &[Vec<Option<Tensor<2>>>]| {
+            matrix.iter().map(|row| row.iter().map(rows).collect()).collect()
+        };
+        Self {
+            folded: self.folded.clone(),
+            a: matrix(&self.a),
+            b: matrix(&self.b),
+            c: self.c.iter().map(rows).collect(),
+            d: self.d.iter().map(rows).collect(),
+        }
+    }
+
+    /// ∂h^K/∂h^0 and ∂z^K/∂h^0 of each neuron by itself, through a chunk of a batch of this size.
+    pub(crate) fn local_jacobian(&self, batch: usize) -> LocalJacobian {
+        let rows = self.d.iter().chain(&self.c).flatten().next().map_or(0, |rows| rows.dims()[0]);
+        let steps: Vec<_> =
+            (0..rows).step_by(batch).map(|start| self.rows(start, batch).unfolded()).collect();
+        let (last, before) = steps.split_last().expect("a chunk has at least one step");
+        let before = before.iter().map(|step| step.a.clone()).reduce(|product, a| multiply(&a, &product));
+        let times_before = |matrices: &Matrices| match &before {
+            Some(before) => multiply(matrices, before),
+            None => matrices.clone(),
+        };
+        LocalJacobian { hidden: times_before(&last.a), output: times_before(&vec![last.c.clone()]).remove(0) }
+    }
+
+    /// The same with all hidden values in A and C, as rows of one step.
+    fn unfolded(&self) -> Self {
+        let Some(Folded { decay, gain }) = &self.folded else { return self.clone() };
+        let by_value = |coefficient: &Option<Tensor<2>>| {
+            let by_value = coefficient.clone()?.mul_scalar(*decay);
+            Some(by_value / gain.clone().unsqueeze())
+        };
+        let direct = self.d[0].as_ref().map(|d| d.full_like(*decay));
+        let first = [direct].into_iter().chain(vec![None; self.components()]).collect();
+        let rest =
+            self.b.iter().zip(&self.a).map(|(b, a)| [by_value(&b[0])].into_iter().chain(a.clone()).collect());
+        Self {
+            folded: None,
+            a: [first].into_iter().chain(rest).collect(),
+            b: Vec::new(),
+            c: [by_value(&self.d[0])].into_iter().chain(self.c.clone()).collect(),
+            d: Vec::new(),
+        }
     }
 
     /// Whether component `hidden` of ε of current `current` can differ from 0.
@@ -59,6 +126,32 @@ impl Linearization {
         }
         reached[hidden]
     }
+}
+
+/// What a chunk of steps does to the hidden values of each neuron, other neurons left aside; each [batch, neurons], `None` is 0.
+#[derive(Debug, Clone)]
+pub(crate) struct LocalJacobian {
+    /// ∂h^K/∂h^0: `hidden[row][column]`.
+    pub(crate) hidden: Vec<Vec<Option<Tensor<2>>>>,
+    /// ∂z^K/∂h^0: `output[column]`.
+    pub(crate) output: Vec<Option<Tensor<2>>>,
+}
+
+impl LocalJacobian {
+    /// That of neurons with so many hidden values that forget all.
+    pub(crate) fn zero(hidden: usize) -> Self {
+        Self { hidden: vec![vec![None; hidden]; hidden], output: vec![None; hidden] }
+    }
+}
+
+/// A matrix for each row and neuron.
+type Matrices = Vec<Vec<Option<Tensor<2>>>>;
+
+fn multiply(left: &Matrices, right: &Matrices) -> Matrices {
+    let entry = |row: &[Option<Tensor<2>>], column: usize| {
+        sum(row.iter().zip(right).map(|(left, right)| Some(left.clone()? * right[column].clone()?)))
+    };
+    left.iter().map(|row| (0..right[0].len()).map(|column| entry(row, column)).collect()).collect()
 }
 
 /// The linearisation of any cell, by Burn's autodiff of its step.
@@ -96,5 +189,5 @@ pub fn linearize_by_autodiff<C: Cell>(cell: &C, transition: &Transition) -> Line
     });
     let (a, b) = rows.by_ref().take(C::HIDDEN).unzip();
     let (c, d) = rows.next().expect("the last result is the output");
-    Linearization { pre_decay: None, a, b, c, d }
+    Linearization { folded: None, a, b, c, d }
 }

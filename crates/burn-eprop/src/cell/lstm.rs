@@ -118,7 +118,7 @@ impl Cell for Lstm {
         let j_g = i * one_minus(g.clone() * g);
         let through_c = |j: &Tensor<2>| Some(slope.clone() * j.clone());
         Linearization {
-            pre_decay: None,
+            folded: None,
             c: vec![through_c(&f)],
             d: vec![through_c(&j_i), through_c(&j_f), through_c(&j_g), Some(tanh_c * sigmoid_slope(&o))],
             b: vec![vec![Some(j_i), Some(j_f), Some(j_g), None]],
@@ -154,7 +154,7 @@ impl Cell for Lstm {
                 output: Tensor::from_dispatch(run.output),
             },
             linearization: Linearization {
-                pre_decay: None,
+                folded: None,
                 a: vec![vec![next()]],
                 b: vec![vec![next(), next(), next(), None]],
                 c: vec![next()],

@@ -26,7 +26,8 @@ pub use alif::{Alif, AlifConfig};
 pub use check::{LinearizationError, check_cell};
 pub use firing::InputNormalization;
 pub use lif::{Lif, LifConfig};
-pub use linearization::{Linearization, linearize_by_autodiff};
+pub(crate) use linearization::LocalJacobian;
+pub use linearization::{Folded, Linearization, linearize_by_autodiff};
 pub use lstm::{Lstm, LstmConfig};
 pub use state::{CellState, SimulatedChunk, SynapticChunk, Transition};
 

@@ -161,25 +161,6 @@ impl<'a> Adjoint<'a> {
     }
 }
 
-impl Linearization {
-    /// A range of rows.
-    fn rows(&self, start: usize, length: usize) -> Self {
-        let rows = |coefficient: &Option<Tensor<2>>| {
-            coefficient.as_ref().map(|coefficient| coefficient.clone().narrow(0, start, length))
-        };
-        let matrix = |matrix: &[Vec<Option<Tensor<2>>>]| {
-            matrix.iter().map(|row| row.iter().map(rows).collect()).collect()
-        };
-        Self {
-            pre_decay: self.pre_decay,
-            a: matrix(&self.a),
-            b: matrix(&self.b),
-            c: self.c.iter().map(rows).collect(),
-            d: self.d.iter().map(rows).collect(),
-        }
-    }
-}
-
 fn at_step(tensor: &Tensor<3>, step: usize) -> Tensor<2> {
     tensor.clone().narrow(0, step, 1).squeeze_dim(0)
 }

@@ -22,8 +22,10 @@
 //! online; a chunk as long as the sequence holds no trace at all.
 
 mod adjoint;
+mod factored;
 mod stepwise;
 
+pub(crate) use factored::{FactoredTraces, MOST_FACTORED_STEPS};
 pub use stepwise::stepwise_traces;
 
 use burn::tensor::Tensor;
@@ -54,7 +56,7 @@ pub struct Synapses {
 pub struct EligibilityTraces {
     kappa: f64,
     synapses: Synapses,
-    /// The presynaptic values filtered by the cell's `pre_decay`, [batch, pre].
+    /// The presynaptic values filtered by the cell's folded hidden value, [batch, pre].
     filtered_pre: Option<Tensor<2>>,
     /// ε, by component and current, each [batch, post, pre].
     vectors: Vec<Vec<Option<Tensor<3>>>>,
@@ -135,6 +137,40 @@ impl Presynaptic {
     }
 }
 
+impl Chunk<'_> {
+    /// The number of steps.
+    ///
+    /// # Panics
+    ///
+    /// If the chunk does not have the sizes of `synapses`.
+    fn check(&self, synapses: Synapses) -> usize {
+        let Synapses { batch, pre: of_pre, post, currents } = synapses;
+        let steps = self.pre.first().map_or(0, |part| part.dims()[0]);
+        if let Some(signal) = &self.signal {
+            let (given, expected) = (signal.dims(), [steps, batch, post]);
+            assert_eq!(given, expected, "signal {given:?} for traces of {expected:?}");
+        }
+        let dims: Vec<_> = self.pre.iter().map(Presynaptic::dims).collect();
+        let width: usize = dims.iter().map(|[.., width]| width).sum();
+        let before_fits = |part: &Presynaptic| match part {
+            Presynaptic::AtOnce(_) => true,
+            Presynaptic::Delayed { values, before } => before.dims() == [batch, values.dims()[2]],
+        };
+        let fits = width == of_pre
+            && dims.iter().all(|dims| dims[..2] == [steps, batch])
+            && self.pre.iter().all(before_fits);
+        assert!(fits, "presynaptic values {dims:?} for traces of {:?}", [steps, batch, of_pre]);
+        let found = self.linearization.currents();
+        assert_eq!(found, currents, "a linearization of {found} currents for traces of {currents}");
+        check_rows(self.linearization, [steps * batch, post]);
+        if let Some(valid) = &self.valid {
+            let (given, expected) = (valid.dims(), [steps, batch, 1]);
+            assert_eq!(given, expected, "valid steps {given:?} where {expected:?} is needed");
+        }
+        steps
+    }
+}
+
 impl Synapses {
     /// Shape of a gradient, [pre, currents · post].
     pub fn matrix(&self) -> [usize; 2] {
@@ -202,34 +238,13 @@ impl EligibilityTraces {
     /// If `pre` and `signal` do not have the same steps and the traces' sizes, or the rows of the linearisation are
     /// not steps · batch.
     pub fn advance(&mut self, chunk: Chunk, keep: bool) -> Tensor<2> {
-        let Synapses { batch, pre: of_pre, post, currents } = self.synapses;
-        let steps = chunk.pre.first().map_or(0, |part| part.dims()[0]);
-        if let Some(signal) = &chunk.signal {
-            let (given, expected) = (signal.dims(), [steps, batch, post]);
-            assert_eq!(given, expected, "signal {given:?} for traces of {expected:?}");
-        }
-        let dims: Vec<_> = chunk.pre.iter().map(Presynaptic::dims).collect();
-        let width: usize = dims.iter().map(|[.., width]| width).sum();
-        let before_fits = |part: &Presynaptic| match part {
-            Presynaptic::AtOnce(_) => true,
-            Presynaptic::Delayed { values, before } => before.dims() == [batch, values.dims()[2]],
-        };
-        let fits = width == of_pre
-            && dims.iter().all(|dims| dims[..2] == [steps, batch])
-            && chunk.pre.iter().all(before_fits);
-        assert!(fits, "presynaptic values {dims:?} for traces of {:?}", [steps, batch, of_pre]);
-        let found = chunk.linearization.currents();
-        assert_eq!(found, currents, "a linearization of {found} currents for traces of {currents}");
-        check_rows(chunk.linearization, [steps * batch, post]);
-        if let Some(valid) = &chunk.valid {
-            let (given, expected) = (valid.dims(), [steps, batch, 1]);
-            assert_eq!(given, expected, "valid steps {given:?} where {expected:?} is needed");
-        }
+        let steps = chunk.check(self.synapses);
         if chunk.pre.iter().all(|part| kernel::is_on_cpu(part.as_tensor())) {
             return self.advance_by_kernel(chunk, keep);
         }
-        let adjoint = Adjoint::new(chunk.linearization, self.kappa, [steps, batch]);
-        let pre = self.filter_pre(chunk.linearization, Presynaptic::join(&chunk.pre), keep);
+        let adjoint = Adjoint::new(chunk.linearization, self.kappa, [steps, self.synapses.batch]);
+        let pre =
+            filter_pre(&mut self.filtered_pre, chunk.linearization, Presynaptic::join(&chunk.pre), keep);
 
         let total = match chunk.signal {
             Some(signal) => self.sum_over_batch(&adjoint.run(Seed::Signal(signal)), &pre),
@@ -309,16 +324,6 @@ impl EligibilityTraces {
             self.filtered_pre = filtered_pre.lift().pop();
         }
         Tensor::from_dispatch(run.gradient)
-    }
-
-    /// pre̅^t = α pre̅^{t−1} + pre^t where the linearisation asks for it.
-    fn filter_pre(&mut self, linearization: &Linearization, pre: Tensor<3>, keep: bool) -> Tensor<3> {
-        let Some(decay) = linearization.pre_decay else {
-            return pre;
-        };
-        let (filtered, last) = low_pass(pre, decay, self.filtered_pre.take());
-        self.filtered_pre = keep.then_some(last);
-        filtered
     }
 
     /// Σ_t Σ_b w ⊗ pre of a pass and what the carried traces add to it, [pre, currents · post].
@@ -417,6 +422,21 @@ impl EligibilityTraces {
         self.vectors = vectors;
         self.filtered = filtered;
     }
+}
+
+/// pre̅^t = α pre̅^{t−1} + pre^t where the linearisation asks for it; `last` is carried on with `keep`.
+fn filter_pre(
+    last: &mut Option<Tensor<2>>,
+    linearization: &Linearization,
+    pre: Tensor<3>,
+    keep: bool,
+) -> Tensor<3> {
+    let Some(decay) = linearization.pre_decay() else {
+        return pre;
+    };
+    let (filtered, end) = low_pass(pre, decay, last.take());
+    *last = keep.then_some(end);
+    filtered
 }
 
 /// # Panics

@@ -27,7 +27,7 @@ pub fn stepwise_traces(linearization: &Linearization, pre: Tensor<3>) -> Vec<Ten
     let mut filtered: Option<Tensor<3>> = None;
     for step in 0..steps {
         let mut pre = pre.clone().narrow(0, step, 1).reshape([batch, 1, pre_size]);
-        if let Some(decay) = linearization.pre_decay {
+        if let Some(decay) = linearization.pre_decay() {
             if let Some(last) = filtered.take() {
                 pre = pre + last.mul_scalar(decay);
             }

@@ -1,16 +1,15 @@
 //! Back-propagation through time in Burn's autodiff graph: the exact baseline.
 
-use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
 use super::rate::SpikeCounter;
+use super::window::{Window, WindowOptions, with_autodiff};
 use super::{Estimate, GradientEstimator, check_batch, loss_divisor};
-use crate::batch::{Batch, BatchChunk};
+use crate::batch::Batch;
 use crate::cell::Cell;
 use crate::loss::Objective;
-use crate::network::{GradientPaths, Network, NetworkState, RunOptions};
-use crate::steps::{join_layers, split_steps};
+use crate::network::{GradientPaths, Network};
 
 /// The gradient of the whole sequence, exact for the cells' own steps (with the pseudo-derivative in place of
 /// a spike's derivative). Memory grows with the length of the sequence.
@@ -56,8 +55,8 @@ impl<C: Cell> GradientEstimator<C> for Bptt {
         let network = with_autodiff(network);
         let divisor = loss_divisor(&self.objective, batch);
         let chunk = batch.chunk(0..batch.steps(), divisor, network.readout.weight.dtype());
-        let window =
-            run_window(&network, network.initial_state(batch.size()), &chunk, self.paths, self.kernels);
+        let options = WindowOptions { paths: self.paths, kernels: self.kernels, ..WindowOptions::PLAIN };
+        let window = Window::run(&network, network.initial_state(batch.size()), &chunk, options);
         let loss = window.loss(&self.objective, &chunk);
 
         let mut spikes = SpikeCounter::new(&network, batch.size());
@@ -76,58 +75,4 @@ impl<C: Cell> GradientEstimator<C> for Bptt {
             gradients: GradientsParams::from_grads(total.backward(), &network),
         }
     }
-}
-
-/// A forward run through some steps in the autodiff graph.
-pub(super) struct Window {
-    /// z of each layer, [steps, batch, neurons].
-    pub(super) layers: Vec<Tensor<3>>,
-    /// y, [steps, batch, outputs].
-    pub(super) outputs: Tensor<3>,
-    /// The state after the last step.
-    pub(super) state: NetworkState,
-}
-
-impl Window {
-    pub(super) fn loss(&self, objective: &Objective, chunk: &BatchChunk) -> Tensor<1> {
-        let (targets, weight) = (chunk.targets.clone(), chunk.weight.clone());
-        objective.loss.value(self.outputs.clone(), targets, weight)
-    }
-}
-
-/// The network on the autodiff device.
-pub(super) fn with_autodiff<C: Cell>(network: &Network<C>) -> Network<C> {
-    match network.readout.weight.val().is_autodiff() {
-        true => network.clone(),
-        false => network.clone().train(),
-    }
-}
-
-/// Runs a network through a chunk of a batch in its autodiff graph, by kernels where it may and can.
-pub(super) fn run_window<C: Cell>(
-    network: &Network<C>,
-    mut state: NetworkState,
-    chunk: &BatchChunk,
-    paths: GradientPaths,
-    kernels: bool,
-) -> Window {
-    if kernels && let Some((layers, outputs)) = network.connect(&mut state, chunk.inputs.clone(), paths) {
-        return Window { layers, outputs, state };
-    }
-    let options = RunOptions { paths, record: false };
-    let mut below = split_steps(chunk.inputs.clone());
-    let mut layers = Vec::with_capacity(network.layers.len());
-    for (layer, state) in network.layers.iter().zip(&mut state.layers) {
-        let run = layer.run(state.clone(), &below, options);
-        *state = run.state;
-        below = match paths.between_layers {
-            true => run.outputs.clone(),
-            false => run.outputs.iter().map(|outputs| outputs.clone().detach()).collect(),
-        };
-        layers.push(run.outputs);
-    }
-    let (outputs, last) = network.readout.forward(&join_layers(&layers), state.output);
-    state.output = last;
-    let layers = layers.into_iter().map(|outputs| Tensor::stack(outputs, 0)).collect();
-    Window { layers, outputs, state }
 }

@@ -15,9 +15,7 @@ use crate::cell::Cell;
 use crate::eligibility::{Chunk, EligibilityTraces, Presynaptic, SummedTraces, Synapses};
 use crate::kernel;
 use crate::loss::{Objective, RateAveraging};
-use crate::network::{
-    LayerChunk, Network, NetworkChunk, NetworkState, Purpose, RecurrentLayer, without_autapses,
-};
+use crate::network::{LayerChunk, Network, NetworkChunk, NetworkState, Purpose, RecurrentLayer};
 use crate::readout::ReadoutTraces;
 use crate::signal::{LearningSignal, SignalContext, register_feedback};
 
@@ -235,7 +233,7 @@ impl Settings {
                     None => gradient + rate,
                 };
             }
-            register_layer(layer, gradient, &mut gradients);
+            layer.register(gradient, &mut gradients);
         }
         let readout_weight = sums.readout_weight.unwrap_or_else(|| network.readout.weight.val().zeros_like());
         register_feedback(state.signal.as_ref(), network, &readout_weight, &mut gradients);
@@ -357,10 +355,7 @@ impl<C: Cell> OnlineEstimator<C> for Eprop {
             Some(RateAveraging::PerTrial) => SummedTraces::PerTrial(Vec::new()),
         };
         let traces = |layer: &RecurrentLayer<C>| {
-            let ([inputs, _], post) = (layer.w_in.dims(), layer.cell.neurons());
-            let pre = inputs + post + usize::from(layer.bias.is_some());
-            let synapses = Synapses { batch, pre, post, currents: C::CURRENTS };
-            EligibilityTraces::new(network.readout.decay(), synapses, summed.clone())
+            EligibilityTraces::new(network.readout.decay(), layer.synapses(batch), summed.clone())
         };
         EpropState {
             signal: self.signal.clone(),
@@ -471,20 +466,6 @@ fn learning_signal(signal: &mut dyn LearningSignal, context: &SignalContext) -> 
     let (given, expected) = (signal.dims(), context.neurons.dims());
     assert_eq!(given, expected, "learning signal {given:?} for neurons [batch, time, neurons] {expected:?}");
     signal.swap_dims(0, 1)
-}
-
-/// Cuts a layer's gradient [pre, currents · neurons] into those of its parameters.
-fn register_layer<C: Cell>(layer: &RecurrentLayer<C>, gradient: Tensor<2>, gradients: &mut GradientsParams) {
-    let inputs = layer.w_in.dims()[0];
-    let neurons = layer.cell.neurons();
-    let recurrent = gradient.clone().narrow(0, inputs, neurons);
-    let recurrent = if C::AUTAPSES { recurrent } else { without_autapses(recurrent) };
-    gradients.register(layer.w_in.id, gradient.clone().narrow(0, 0, inputs));
-    gradients.register(layer.w_rec.id, recurrent);
-    if let Some(bias) = &layer.bias {
-        let row = gradient.narrow(0, inputs + neurons, 1).squeeze_dim::<1>(0);
-        gradients.register(bias.id, row);
-    }
 }
 
 fn add<const D: usize>(sum: &mut Option<Tensor<D>>, part: Tensor<D>) {

@@ -5,24 +5,31 @@
 //! | [`Eprop`] | e-prop 1: eligibility traces times a learning signal | constant |
 //! | [`Bptt`] | exact, in Burn's autodiff graph | proportional |
 //! | [`TruncatedBptt`] | exact within windows, in Burn's autodiff graph | constant |
+//! | [`Eprop3`] | e-prop 3: exact within windows, and of them into the past by eligibility traces | constant |
+//!
+//! The last two reach beyond a window's end where the network has a
+//! [synthetic gradient](crate::synthetic_gradient).
 //!
 //! Each takes a [`Network`] and a [`Batch`] and returns an [`Estimate`] with Burn's
 //! [`GradientsParams`], which any Burn optimizer applies.
 
+mod boundary;
 mod bptt;
 mod eprop;
 mod evaluate;
 mod rate;
 mod record;
 mod schedule;
-mod truncated_bptt;
+mod window;
+mod windows;
 
+pub use boundary::{BoundaryGradient, BoundaryLearning};
 pub use bptt::Bptt;
 pub use eprop::{Eprop, EpropState};
 pub use evaluate::{Evaluation, evaluate};
 pub use record::{ChunkRecord, LayerRecord};
 use schedule::Schedule;
-pub use truncated_bptt::{TruncatedBptt, TruncatedBpttState};
+pub use windows::{Eprop3, TruncatedBptt, Windows, WindowsState};
 
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
@@ -83,7 +90,7 @@ pub trait OnlineEstimator<C: Cell>: GradientEstimator<C> {
     /// the pieces sum to those of the whole sequence (for a mean loss, of pieces cut by [`Batch::piece`]).
     /// Firing rates, and the regulariser's loss, are those since the sequence's start.
     ///
-    /// For [`TruncatedBptt`] this holds without rate regularisation and for pieces that end with a window.
+    /// For [`TruncatedBptt`] and [`Eprop3`] this holds without rate regularisation and for pieces that end with a window.
     ///
     /// # Panics
     ///

@@ -14,7 +14,7 @@ use burn_autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind, unary};
 
-use super::ops::{KernelBackend, List};
+use super::ops::{BackwardChunk, BackwardRun, KernelBackend, List};
 use super::plan::TracePlan;
 
 /// A sequence that has been simulated, to be put into the graph.
@@ -37,6 +37,27 @@ pub struct SimulatedSequence<B: Backend> {
     pub coefficients: List<B>,
     /// The weights along which w^{t+1} comes back to μ^t, [currents · neurons, neurons].
     pub feedback: FloatTensor<B>,
+    /// h before the first step, side by side, [batch, hidden values · neurons]; anything unless it is to be in the graph.
+    pub hidden: FloatTensor<B>,
+    /// h after the last step, each [batch, neurons], where it is to be in the graph.
+    #[extension_type]
+    pub end: List<B>,
+    /// ζ of the hidden value that is folded into the presynaptic filter, `[neurons]`, where one is.
+    #[extension_type]
+    pub gain: List<B>,
+    /// 0 at each step, [steps, batch, neurons]: what has dE/dz as its gradient; anything unless that is asked for.
+    pub probe: FloatTensor<B>,
+}
+
+impl<B: Backend> SimulatedSequence<B> {
+    /// z and, where it is to be in the graph, h after the last step, [steps + hidden values, batch, neurons].
+    fn results(&self) -> FloatTensor<B> {
+        let [_, batch, neurons] = self.outputs.shape().dims();
+        let end = self.end.0.iter().map(|h| B::float_reshape(h.clone(), [1, batch, neurons].into()));
+        let mut parts = vec![self.outputs.clone()];
+        parts.extend(end);
+        if parts.len() == 1 { parts.remove(0) } else { B::float_cat(parts, 0) }
+    }
 }
 
 /// Kernels with a backward pass.
@@ -47,8 +68,13 @@ pub struct SimulatedSequence<B: Backend> {
     Autodiff
 )]
 pub trait GraphBackend: Backend {
-    /// z, with the gradient of the sequence's simulation with respect to inputs and weights.
-    fn connect(#[extension_type] sequence: SimulatedSequence<Self>, plan: TracePlan) -> FloatTensor<Self>;
+    /// z, with the gradient of the sequence's simulation with respect to inputs and weights. If `bounded`, h after the last
+    /// step comes in further rows, and there are gradients with respect to the state before the first step and to the probe.
+    fn connect(
+        #[extension_type] sequence: SimulatedSequence<Self>,
+        plan: TracePlan,
+        bounded: bool,
+    ) -> FloatTensor<Self>;
 
     /// `y^t = decay · y^{t−1} + x^t` over x [steps, batch, feature], from 0.
     fn filter(x: FloatTensor<Self>, decay: f64) -> FloatTensor<Self>;
@@ -59,8 +85,12 @@ pub trait GraphBackend: Backend {
 macro_rules! implement {
     ($backend:ty) => {
         impl GraphBackend for $backend {
-            fn connect(sequence: SimulatedSequence<Self>, _plan: TracePlan) -> FloatTensor<Self> {
-                sequence.outputs
+            fn connect(
+                sequence: SimulatedSequence<Self>,
+                _plan: TracePlan,
+                _bounded: bool,
+            ) -> FloatTensor<Self> {
+                sequence.results()
             }
 
             fn filter(x: FloatTensor<Self>, decay: f64) -> FloatTensor<Self> {
@@ -78,22 +108,71 @@ implement!(burn::backend::NdArray);
 implement!(burn::backend::Cube);
 
 impl<B: Backend + GraphBackend + KernelBackend, C: CheckpointStrategy> GraphBackend for Autodiff<B, C> {
-    fn connect(sequence: SimulatedSequence<Self>, plan: TracePlan) -> FloatTensor<Self> {
+    fn connect(sequence: SimulatedSequence<Self>, plan: TracePlan, bounded: bool) -> FloatTensor<Self> {
         #[derive(Debug)]
         struct Connect;
 
-        impl<B: Backend + KernelBackend> Backward<B, 4> for Connect {
-            type State = (SimulatedSequence<B>, TracePlan);
+        impl<B: Backend + KernelBackend> Backward<B, 7> for Connect {
+            type State = (SimulatedSequence<B>, TracePlan, bool);
 
-            fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
-                let [of_inputs, of_w_in, of_bias, of_w_rec] = ops.parents;
-                let (sequence, plan) = ops.state;
-                let SimulatedSequence { inputs, w_in, outputs, before, coefficients, feedback, .. } =
-                    sequence;
+            fn backward(self, ops: Ops<Self::State, 7>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let [of_inputs, of_w_in, of_bias, of_w_rec, of_before, of_hidden, of_probe] = ops.parents;
+                let (sequence, plan, bounded) = ops.state;
+                let SimulatedSequence {
+                    inputs,
+                    w_in,
+                    outputs,
+                    before,
+                    coefficients,
+                    feedback,
+                    end,
+                    gain,
+                    ..
+                } = sequence;
                 let [steps, batch, size] = inputs.shape().dims();
                 let neurons = outputs.shape()[2];
-                let gradient = grads.consume::<B>(&ops.node);
-                let w = B::back_propagate(gradient, coefficients, feedback, plan);
+                let mut gradient = grads.consume::<B>(&ops.node);
+                let mut of_end: Vec<_> = (0..end.0.len())
+                    .map(|index| {
+                        let row =
+                            B::float_slice(gradient.clone(), &[(steps + index..steps + index + 1).into()]);
+                        B::float_reshape(row, [batch, neurons].into())
+                    })
+                    .collect();
+                if bounded {
+                    gradient = B::float_slice(gradient, &[(0..steps).into()]);
+                }
+                let gain = gain.0.into_iter().next().map(|gain| B::float_reshape(gain, [1, neurons].into()));
+                // What acts on the folded value alone acts through the last currents.
+                let drive = match (&gain, bounded) {
+                    (Some(gain), true) => vec![B::float_mul(of_end.remove(0), gain.clone())],
+                    _ => Vec::new(),
+                };
+                let decay = plan.pre_decay;
+                let chunk = BackwardChunk {
+                    gradient,
+                    coefficients,
+                    feedback: feedback.clone(),
+                    end: List(of_end),
+                    drive: List(drive),
+                };
+                let BackwardRun { weights: w, totals, start } = B::back_propagate(chunk, plan, bounded);
+                if bounded {
+                    let first = B::float_slice(w.clone(), &[(0..batch).into()]);
+                    if let Some(node) = of_before {
+                        grads.register::<B>(node.id, B::float_matmul(first.clone(), feedback));
+                    }
+                    if let Some(node) = of_hidden {
+                        let folded = gain.zip(decay).map(|(gain, decay)| {
+                            B::float_mul_scalar(B::float_div(first, gain), decay.into())
+                        });
+                        let parts: Vec<_> = folded.into_iter().chain(start.0).collect();
+                        grads.register::<B>(node.id, B::float_cat(parts, 1));
+                    }
+                    if let (Some(node), Some(totals)) = (of_probe, totals.0.into_iter().next()) {
+                        grads.register::<B>(node.id, totals);
+                    }
+                }
                 let rows = |tensor: FloatTensor<B>, width: usize| {
                     B::float_reshape(tensor, [steps * batch, width].into())
                 };
@@ -122,20 +201,44 @@ impl<B: Backend + GraphBackend + KernelBackend, C: CheckpointStrategy> GraphBack
             }
         }
 
-        let SimulatedSequence { inputs, w_in, bias, w_rec, outputs, before, coefficients, feedback } =
-            sequence;
-        let nodes = [inputs.node(), w_in.node(), bias.node(), w_rec.node()];
-        let [inputs, w_in, bias, w_rec, outputs, before, feedback] =
-            [inputs, w_in, bias, w_rec, outputs, before, feedback].map(|tensor| tensor.into_primitive());
-        let coefficients = List(coefficients.0.into_iter().map(|tensor| tensor.into_primitive()).collect());
+        let SimulatedSequence {
+            inputs,
+            w_in,
+            bias,
+            w_rec,
+            outputs,
+            before,
+            coefficients,
+            feedback,
+            hidden,
+            end,
+            gain,
+            probe,
+        } = sequence;
+        let nodes = [&inputs, &w_in, &bias, &w_rec, &before, &hidden, &probe].map(|tensor| tensor.node());
+        let [inputs, w_in, bias, w_rec, outputs, before, feedback, hidden, probe] =
+            [inputs, w_in, bias, w_rec, outputs, before, feedback, hidden, probe]
+                .map(|tensor| tensor.into_primitive());
+        let [coefficients, end, gain] = [coefficients, end, gain]
+            .map(|list| List(list.0.into_iter().map(|tensor| tensor.into_primitive()).collect()));
+        let sequence = SimulatedSequence {
+            inputs,
+            w_in,
+            bias,
+            w_rec,
+            outputs,
+            before,
+            coefficients,
+            feedback,
+            hidden,
+            end,
+            gain,
+            probe,
+        };
+        let results = sequence.results();
         match Connect.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::UnTracked(prep) => prep.finish(outputs),
-            OpsKind::Tracked(prep) => {
-                let z = outputs.clone();
-                let sequence =
-                    SimulatedSequence { inputs, w_in, bias, w_rec, outputs, before, coefficients, feedback };
-                prep.finish((sequence, plan), z)
-            }
+            OpsKind::UnTracked(prep) => prep.finish(results),
+            OpsKind::Tracked(prep) => prep.finish((sequence, plan, bounded), results),
         }
     }
 

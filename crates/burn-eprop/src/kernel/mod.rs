@@ -25,8 +25,8 @@ mod ops;
 mod plan;
 
 pub use ops::{
-    CarriedTraces, CpuKernelBackend, CubeKernelBackend, KernelBackend, List, LstmChunk, LstmRun,
-    RecursionChunk, RecursionRun, SpikingChunk, SpikingRun, TraceChunk, TraceRun,
+    BackwardChunk, BackwardRun, CarriedTraces, CpuKernelBackend, CubeKernelBackend, KernelBackend, List,
+    LstmChunk, LstmRun, RecursionChunk, RecursionRun, SpikingChunk, SpikingRun, TraceChunk, TraceRun,
 };
 pub(crate) use plan::plan;
 pub use plan::{Seed, SpikingDynamics, Summed, TracePlan};
@@ -188,8 +188,8 @@ pub(crate) fn simulate_lstm(chunk: LstmChunk<Dispatch>) -> LstmRun<Dispatch> {
 }
 
 /// z of a simulated sequence in the autodiff graph.
-pub(crate) fn connect(sequence: SimulatedSequence<Dispatch>, plan: TracePlan) -> Tensor<3> {
-    Tensor::from_dispatch(Dispatch::connect(sequence, plan))
+pub(crate) fn connect(sequence: SimulatedSequence<Dispatch>, plan: TracePlan, bounded: bool) -> Tensor<3> {
+    Tensor::from_dispatch(Dispatch::connect(sequence, plan, bounded))
 }
 
 /// `y^t = decay · y^{t−1} + x^t` over x [steps, batch, feature], from 0, in the autodiff graph.

@@ -163,6 +163,37 @@ pub struct RecursionRun<B: Backend> {
     pub filtered: FloatTensor<B>,
 }
 
+/// A sequence through which BPTT's recursion goes backwards; see [`graph`](super::graph).
+#[derive(Debug, ExtensionType)]
+pub struct BackwardChunk<B: Backend> {
+    /// ∂E/∂z, taken locally, [steps, batch, post].
+    pub gradient: FloatTensor<B>,
+    /// Coefficients of the linearisation, each [steps · batch, post].
+    #[extension_type]
+    pub coefficients: List<B>,
+    /// The weights along which w^{t+1} comes back to μ^t, [currents · post, post].
+    pub feedback: FloatTensor<B>,
+    /// λ behind the last step, by component, each [batch, post]; 0 where there is none.
+    #[extension_type]
+    pub end: List<B>,
+    /// What is added to w of the last step, [batch, currents · post].
+    #[extension_type]
+    pub drive: List<B>,
+}
+
+/// What BPTT's recursion found.
+#[derive(Debug, ExtensionType)]
+pub struct BackwardRun<B: Backend> {
+    /// w, the gradient of the currents, [steps · batch, currents · post].
+    pub weights: FloatTensor<B>,
+    /// μ, the total derivative dE/dz, [steps, batch, post], where asked for.
+    #[extension_type]
+    pub totals: List<B>,
+    /// λ before the first step, by component, each [batch, post], where asked for.
+    #[extension_type]
+    pub start: List<B>,
+}
+
 /// Kernels that go through time: those that every device with kernels has. [`is_supported`](super::is_supported) tells
 /// whether a tensor's has.
 #[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Cube: cfg(feature = "cube"))]
@@ -176,14 +207,12 @@ pub trait KernelBackend: Backend {
     /// Simulates a chunk of an LSTM population.
     fn simulate_lstm(#[extension_type] chunk: LstmChunk<Self>) -> LstmRun<Self>;
 
-    /// w, the gradient of the currents [steps · batch, currents · post], from that of the outputs [steps, batch, post],
-    /// the coefficients and the feedback weights [currents · post, post]; see [`graph`](super::graph).
+    /// BPTT's recursion through a sequence; with `bounded`, also what it finds of the sequence's start and of dE/dz.
     fn back_propagate(
-        gradient: FloatTensor<Self>,
-        #[extension_type] coefficients: List<Self>,
-        feedback: FloatTensor<Self>,
+        #[extension_type] chunk: BackwardChunk<Self>,
         plan: TracePlan,
-    ) -> FloatTensor<Self>;
+        bounded: bool,
+    ) -> BackwardRun<Self>;
 
     /// `y^t = decay · y^{t−1} + x^t` over x [steps, batch, feature] from y [batch, feature] (0 where there is none),
     /// backwards in time if `reverse`. Returns all y and the last that was computed.

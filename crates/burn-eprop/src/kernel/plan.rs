@@ -108,7 +108,7 @@ pub(crate) fn plan(linearization: &Linearization) -> (TracePlan, Vec<Tensor<2>>)
     let entries = (0..components).flat_map(|hidden| (0..currents).map(move |current| (hidden, current)));
     let plan = TracePlan {
         kappa: 0.0,
-        pre_decay: linearization.pre_decay,
+        pre_decay: linearization.pre_decay(),
         components,
         currents,
         a,

@@ -3,13 +3,12 @@
 use std::ops::Range;
 
 use burn::backend::TensorMetadata;
-use burn::backend::tensor::FloatTensor;
 use pulp::{Simd, WithSimd};
 
-use super::host::{Host, View, groups, in_parallel, rows_by_group};
+use super::host::{Host, View, give_rows, groups, in_parallel};
 use super::real::{Panels, Real, dispatch};
 use super::recursion::{add_product, scale, set_product};
-use crate::kernel::ops::List;
+use crate::kernel::ops::{BackwardChunk, BackwardRun, List};
 use crate::kernel::plan::TracePlan;
 
 /// Batch elements that are multiplied with the feedback weights together.
@@ -17,26 +16,48 @@ const TOGETHER: usize = 4;
 
 /// Runs BPTT's recursion through a whole sequence.
 pub(super) fn back_propagate<B: Host, E: Real>(
-    gradient: &FloatTensor<B>,
-    coefficients: &List<B>,
-    feedback: &FloatTensor<B>,
+    chunk: &BackwardChunk<B>,
     plan: &TracePlan,
-) -> FloatTensor<B> {
-    let [steps, batch, post] = gradient.shape().dims();
+    bounded: bool,
+) -> BackwardRun<B> {
+    let [steps, batch, post] = chunk.gradient.shape().dims();
     let columns = plan.currents * post;
     let back = BackPropagation {
         plan,
         sizes: [steps, batch, post],
-        gradient: B::view::<E>(gradient),
-        coefficients: coefficients.0.iter().map(B::view::<E>).collect(),
-        feedback: B::view::<E>(feedback),
+        gradient: B::view::<E>(&chunk.gradient),
+        coefficients: views::<B, E>(&chunk.coefficients),
+        feedback: B::view::<E>(&chunk.feedback),
+        end: views::<B, E>(&chunk.end),
+        drive: chunk.drive.0.first().map(B::view::<E>),
     };
-    let mut w = vec![E::zero(); steps * batch * columns];
+    let zeros = |size: usize| vec![E::zero(); size];
+    let mut w = zeros(steps * batch * columns);
+    let mut totals = zeros(if bounded { steps * batch * post } else { 0 });
+    let mut start = zeros(if bounded { plan.components * batch * post } else { 0 });
     let groups = groups(batch);
-    let rows = rows_by_group(&mut w, [batch, columns], &groups).into_iter();
-    let parts = rows.zip(&groups).map(|(w, group)| BackwardPart { back: &back, elements: group.clone(), w });
-    in_parallel(parts.collect(), dispatch);
-    B::tensor(w, &[steps * batch, columns])
+    let part = |elements: &Range<usize>| BackwardPart {
+        back: &back,
+        elements: elements.clone(),
+        w: Vec::new(),
+        totals: Vec::new(),
+        start: Vec::new(),
+    };
+    let mut parts: Vec<_> = groups.iter().map(part).collect();
+    give_rows(&mut w, [batch, columns], &groups, &mut parts, |part, rows| part.w = rows);
+    give_rows(&mut totals, [batch, post], &groups, &mut parts, |part, rows| part.totals = rows);
+    give_rows(&mut start, [batch, post], &groups, &mut parts, |part, rows| part.start = rows);
+    in_parallel(parts, dispatch);
+    let start = start.chunks_exact(batch * post).map(|lambda| B::tensor(lambda.to_vec(), &[batch, post]));
+    BackwardRun {
+        start: List(start.collect()),
+        weights: B::tensor(w, &[steps * batch, columns]),
+        totals: List(if bounded { vec![B::tensor(totals, &[steps, batch, post])] } else { Vec::new() }),
+    }
+}
+
+fn views<B: Host, E: Real>(list: &List<B>) -> Vec<View<'_, E>> {
+    list.0.iter().map(B::view::<E>).collect()
 }
 
 struct BackPropagation<'a, E: Real> {
@@ -46,13 +67,17 @@ struct BackPropagation<'a, E: Real> {
     gradient: View<'a, E>,
     coefficients: Vec<View<'a, E>>,
     feedback: View<'a, E>,
+    end: Vec<View<'a, E>>,
+    drive: Option<View<'a, E>>,
 }
 
-/// A thread's part of the batch; w by step and element.
+/// A thread's part of the batch; rows of w and μ by step and element, of λ at the start by component and element.
 struct BackwardPart<'a, E: Real> {
     back: &'a BackPropagation<'a, E>,
     elements: Range<usize>,
     w: Vec<&'a mut [E]>,
+    totals: Vec<&'a mut [E]>,
+    start: Vec<&'a mut [E]>,
 }
 
 impl<E: Real> WithSimd for BackwardPart<'_, E> {
@@ -60,7 +85,7 @@ impl<E: Real> WithSimd for BackwardPart<'_, E> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { back, elements, w: mut rows } = self;
+        let Self { back, elements, w: mut rows, mut totals, mut start } = self;
         let BackPropagation { plan, sizes: [steps, batch, post], .. } = back;
         let (post, count, columns) = (*post, elements.len(), plan.currents * post);
         let feedback = Panels::new::<S>(&back.feedback, columns);
@@ -70,6 +95,12 @@ impl<E: Real> WithSimd for BackwardPart<'_, E> {
         let mut w = vec![E::zero(); count * columns];
         let mut lambda = vec![E::zero(); count * plan.components * post];
         let mut next_lambda = vec![E::zero(); plan.components * post];
+        for (index, element) in elements.clone().enumerate() {
+            let lambda = &mut lambda[index * plan.components * post..][..plan.components * post];
+            for (lambda, end) in lambda.chunks_exact_mut(post).zip(&back.end) {
+                lambda.copy_from_slice(end.row(0, element));
+            }
+        }
         for step in (0..*steps).rev() {
             for (element, mu) in elements.clone().zip(mu.chunks_exact_mut(stride)) {
                 mu.fill(E::zero());
@@ -87,6 +118,9 @@ impl<E: Real> WithSimd for BackwardPart<'_, E> {
 
             for (index, element) in elements.clone().enumerate() {
                 let mu = &mu[index * stride..][..post];
+                if let Some(row) = totals.get_mut(step * count + index) {
+                    row.copy_from_slice(mu);
+                }
                 let lambda = &mut lambda[index * plan.components * post..][..plan.components * post];
                 let coefficient =
                     |index: Option<usize>| Some(back.coefficients[index?].row(0, step * batch + element));
@@ -98,6 +132,10 @@ impl<E: Real> WithSimd for BackwardPart<'_, E> {
                         add_product(w, coefficient(plan.b[component * plan.currents + current]), lambda);
                     }
                 }
+                if let Some(drive) = back.drive.as_ref().filter(|_| step + 1 == *steps) {
+                    let w = w[index * columns..][..columns].iter_mut();
+                    w.zip(drive.row(0, element)).for_each(|(w, &drive)| *w += drive);
+                }
                 for (column, next) in next_lambda.chunks_exact_mut(post).enumerate() {
                     set_product(next, coefficient(plan.c[column]), mu);
                     for (row, before) in lambda.chunks_exact(post).enumerate() {
@@ -107,6 +145,10 @@ impl<E: Real> WithSimd for BackwardPart<'_, E> {
                 lambda.copy_from_slice(&next_lambda);
                 rows[step * count + index].copy_from_slice(&w[index * columns..][..columns]);
             }
+        }
+        for (index, row) in start.iter_mut().enumerate() {
+            let (component, element) = (index / count, index % count);
+            row.copy_from_slice(&lambda[(element * plan.components + component) * post..][..post]);
         }
     }
 }

@@ -18,7 +18,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::tensor::DType;
 
 use super::ops::{
-    CpuKernelBackend, KernelBackend, List, LstmChunk, LstmRun, SpikingChunk, SpikingRun, TraceChunk, TraceRun,
+    BackwardChunk, BackwardRun, CpuKernelBackend, KernelBackend, List, LstmChunk, LstmRun, SpikingChunk,
+    SpikingRun, TraceChunk, TraceRun,
 };
 use super::plan::{SpikingDynamics, TracePlan};
 
@@ -50,15 +51,8 @@ macro_rules! implement {
                 by_type!(chunk.inputs.dtype(), E => lstm::simulate::<Self, E>(chunk))
             }
 
-            fn back_propagate(
-                gradient: FloatTensor<Self>,
-                coefficients: List<Self>,
-                feedback: FloatTensor<Self>,
-                plan: TracePlan,
-            ) -> FloatTensor<Self> {
-                by_type!(gradient.dtype(), E => {
-                    backward::back_propagate::<Self, E>(&gradient, &coefficients, &feedback, &plan)
-                })
+            fn back_propagate(chunk: BackwardChunk<Self>, plan: TracePlan, bounded: bool) -> BackwardRun<Self> {
+                by_type!(chunk.gradient.dtype(), E => backward::back_propagate::<Self, E>(&chunk, &plan, bounded))
             }
 
             fn low_pass(

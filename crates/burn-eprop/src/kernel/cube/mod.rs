@@ -25,8 +25,8 @@ use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::ops::{
-    CubeKernelBackend, KernelBackend, List, LstmChunk, LstmRun, RecursionChunk, RecursionRun, SpikingChunk,
-    SpikingRun,
+    BackwardChunk, BackwardRun, CubeKernelBackend, KernelBackend, List, LstmChunk, LstmRun, RecursionChunk,
+    RecursionRun, SpikingChunk, SpikingRun,
 };
 use super::plan::{Seed, SpikingDynamics, TracePlan};
 
@@ -42,13 +42,8 @@ impl KernelBackend for Cube {
         lstm::simulate(chunk)
     }
 
-    fn back_propagate(
-        gradient: Fused,
-        coefficients: List<Self>,
-        feedback: Fused,
-        plan: TracePlan,
-    ) -> FloatTensor<Self> {
-        backward::back_propagate(gradient, coefficients, feedback, &plan)
+    fn back_propagate(chunk: BackwardChunk<Self>, plan: TracePlan, bounded: bool) -> BackwardRun<Self> {
+        backward::back_propagate(chunk, &plan, bounded)
     }
 
     fn low_pass(x: Fused, last: List<Self>, decay: f64, reverse: bool) -> (Fused, Fused) {
