@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use eprop_cli::bench::{BenchArgs, BenchMethod, Measurement, run};
+use eprop_cli::config::{SyntheticName, Update};
 use eprop_cli::device::DeviceName;
 use eprop_cli::method::CellName;
 use peak_alloc::PeakAlloc;
@@ -41,6 +42,8 @@ impl Workload {
             steps,
             batch,
             chunk: None,
+            synthetic: SyntheticName::None,
+            update: Update::Sequence,
             device,
             repeats,
             json: false,

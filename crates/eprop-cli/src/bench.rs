@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use burn::optim::{AdamConfig, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_eprop::cell::{AlifConfig, LifConfig, LstmConfig};
-use burn_eprop::estimator::{Bptt, evaluate};
+use burn_eprop::estimator::{BoundaryLearning, Bptt, Eprop3, TruncatedBptt, evaluate};
 use burn_eprop::readout::LeakyReadoutConfig;
 use burn_eprop::signal::Symmetric;
 use burn_eprop::{Batch, Cell, Loss, Network, NetworkConfig, Objective, OptimizerHook};
@@ -18,8 +18,9 @@ use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 use serde::Serialize;
 
+use crate::config::{SyntheticName, SyntheticSettings, Update};
 use crate::device::DeviceName;
-use crate::method::{CellName, Method, MethodName};
+use crate::method::{CellName, DEFAULT_WINDOW, Method, MethodName, MethodState, learn};
 use crate::model;
 
 /// Inputs spike with this probability in a step.
@@ -56,10 +57,16 @@ pub struct BenchArgs {
     /// Number of sequences in a batch
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch: u32,
-    /// e-prop's chunk, or the window of truncated BPTT, in steps; if not given, e-prop's follows from sizes, and the
-    /// window is 100
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    /// e-prop's chunk, or the window of e-prop 3 and truncated BPTT, in steps; if not given, e-prop's follows from sizes, and
+    /// the window is 100
+    #[arg(long, visible_alias = "window", value_parser = clap::value_parser!(u32).range(1..))]
     pub chunk: Option<u32>,
+    /// What stands for the gradient behind a window
+    #[arg(long, value_enum, default_value = "none")]
+    pub synthetic: SyntheticName,
+    /// When weights change; a training step is a batch of whole sequences
+    #[arg(long, value_enum, default_value = "sequence")]
+    pub update: Update,
     /// Device: flex, ndarray or wgpu
     #[arg(long, default_value = "flex")]
     pub device: DeviceName,
@@ -82,8 +89,18 @@ pub enum BenchMethod {
     Bptt,
     /// By back-propagation through time, with each operation of each step as a node of the graph.
     BpttAutodiff,
-    /// By back-propagation through time within windows of `--chunk` steps.
+    /// By e-prop 3 in windows of `--window` steps.
+    #[value(name = "eprop3")]
+    #[serde(rename = "eprop3")]
+    Eprop3,
+    /// The same with each operation of each step as a node of the graph.
+    #[value(name = "eprop3-autodiff")]
+    #[serde(rename = "eprop3-autodiff")]
+    Eprop3Autodiff,
+    /// By back-propagation through time within windows of `--window` steps.
     TruncatedBptt,
+    /// The same with each operation of each step as a node of the graph.
+    TruncatedBpttAutodiff,
     /// Of the readout alone.
     Readout,
     /// The network's outputs, without learning.
@@ -91,17 +108,37 @@ pub enum BenchMethod {
 }
 
 impl BenchMethod {
+    fn has_windows(self) -> bool {
+        use BenchMethod::{Eprop3, Eprop3Autodiff, TruncatedBptt, TruncatedBpttAutodiff};
+        matches!(self, Eprop3 | Eprop3Autodiff | TruncatedBptt | TruncatedBpttAutodiff)
+    }
+
     /// The estimator, unless nothing is learnt.
-    fn estimator(self, chunk: Option<usize>, objective: Objective) -> Option<Method> {
-        let name = match self {
-            Self::Eprop => MethodName::Eprop,
-            Self::Bptt => MethodName::Bptt,
-            Self::TruncatedBptt => MethodName::TruncatedBptt,
-            Self::Readout => MethodName::Readout,
-            Self::BpttAutodiff => return Some(Method::Bptt(Bptt::new(objective).with_kernels(false))),
+    fn estimator(
+        self,
+        chunk: Option<usize>,
+        learning: BoundaryLearning,
+        objective: Objective,
+    ) -> Option<Method> {
+        let method =
+            |name| Method::new(name, Box::new(Symmetric), learning, chunk, objective).without_outputs();
+        let window = chunk.unwrap_or(DEFAULT_WINDOW);
+        Some(match self {
+            Self::Eprop => method(MethodName::Eprop),
+            Self::Bptt => method(MethodName::Bptt),
+            Self::Eprop3 => method(MethodName::Eprop3),
+            Self::TruncatedBptt => method(MethodName::TruncatedBptt),
+            Self::Readout => method(MethodName::Readout),
+            Self::BpttAutodiff => Method::Bptt(Bptt::new(objective).with_kernels(false)),
+            Self::Eprop3Autodiff => Method::Eprop3(
+                Eprop3::new(objective, window).with_boundary_learning(learning).with_kernels(false),
+            ),
+            Self::TruncatedBpttAutodiff => {
+                let truncated = TruncatedBptt::new(objective, window).with_boundary_learning(learning);
+                Method::TruncatedBptt(truncated.with_kernels(false))
+            }
             Self::Forward => return None,
-        };
-        Some(Method::new(name, Box::new(Symmetric), chunk, objective).without_outputs())
+        })
     }
 }
 
@@ -146,6 +183,14 @@ pub fn run(args: &BenchArgs, allocator: &PeakAlloc) -> Result<Measurement> {
     );
     let [batch, inputs, neurons] = [args.batch, args.inputs, args.neurons].map(|size| size as usize);
     model::check_size(args.cell, batch, inputs, neurons)?;
+    ensure!(
+        args.update == Update::Sequence || args.method.has_windows(),
+        "--update window is for eprop3 and truncated-bptt"
+    );
+    ensure!(
+        args.synthetic == SyntheticName::None || args.method.has_windows(),
+        "--synthetic is for eprop3 and truncated-bptt"
+    );
     let device = args.device.open()?;
     let measure = Bench { args, allocator, device: &device };
     Ok(match args.cell {
@@ -177,6 +222,10 @@ impl Bench<'_> {
         let mut network = NetworkConfig::new(self.args.inputs as usize, self.args.outputs as usize)
             .with_readout(readout)
             .init(vec![cell], &self.device.clone().autodiff());
+        let synthetic = SyntheticSettings { kind: self.args.synthetic, ..SyntheticSettings::default() };
+        if let Some(module) = synthetic.module(0) {
+            network = network.with_synthetic_gradient(&module);
+        }
         let batch = self.batch();
         let loss = match self.args.cell {
             CellName::Lif => Loss::MeanSquaredError,
@@ -185,8 +234,10 @@ impl Bench<'_> {
         let objective = Objective::sum(loss);
         let chunk = self.args.chunk.map(|chunk| chunk as usize);
         let optimizer: ModuleOptimizer = AdamConfig::new().init();
-        let estimator = self.args.method.estimator(chunk, objective);
-        let mut hook = estimator.map(|estimator| OptimizerHook::new(optimizer, estimator));
+        let estimator = self.args.method.estimator(chunk, synthetic.learning(), objective);
+        let batch_size = batch.size();
+        let stream = |estimator| OptimizerHook::new(optimizer, estimator).into_stream(&network, batch_size);
+        let mut hook = estimator.map(stream);
 
         let mut times = Vec::new();
         let mut peak = 0;
@@ -220,11 +271,13 @@ impl Bench<'_> {
 
     fn step<C: Cell>(
         &self,
-        hook: &mut OptimizerHook<Method>,
+        hook: &mut OptimizerHook<Method, MethodState>,
         network: Network<C>,
         batch: &Batch,
     ) -> Network<C> {
-        let (network, report) = hook.step(LEARNING_RATE, network, batch);
+        let window = self.args.chunk.map_or(DEFAULT_WINDOW, |chunk| chunk as usize);
+        let windows = (self.args.update == Update::Window).then_some(window);
+        let (network, report) = learn(hook, LEARNING_RATE.into(), network, batch, windows);
         assert!(report.non_finite.is_none(), "random inputs are finite");
         self.device.sync().expect("the device has finished");
         network

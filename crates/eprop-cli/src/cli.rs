@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::BenchArgs;
-use crate::config::TaskName;
+use crate::compare::Contestant;
+use crate::config::{SyntheticName, TaskName, Update};
 use crate::device::DeviceName;
 use crate::method::{CellName, MethodName, SignalName};
 
@@ -15,6 +16,9 @@ Examples:
   eprop train --method bptt                    the same by back-propagation through time
   eprop train spoken-digits --data FOLDER      a spiking network on recordings
   eprop train spoken-digits --data FOLDER --cell lstm --method bptt
+  eprop train copy-repeat --method eprop3 --window 4 --synthetic linear
+  eprop train character-model --data BOOK.txt
+  eprop compare copy-repeat --methods eprop3:bp-lambda,truncated-bptt-sg,bptt --seeds 1,2,3
   eprop eval runs/spoken-digits-alif-eprop-1 --json
   eprop gradcheck tests/fixtures/alif_seed1.safetensors
   eprop bench --cell alif --method bptt --steps 1000";
@@ -33,6 +37,8 @@ pub struct Cli {
 pub enum Command {
     /// Train a network on a task
     Train(TrainArgs),
+    /// Train several methods with several seeds, and compare them
+    Compare(CompareArgs),
     /// Report the metrics of a trained network
     Eval(EvalArgs),
     /// Compare gradients with those that another program stored
@@ -62,27 +68,74 @@ pub struct TrainArgs {
     /// Seed of weights, data and order
     #[arg(long, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))] // TOML ends there
     pub seed: Option<u64>,
-    /// Number of updates
+    /// Number of batches to learn from
     #[arg(long, value_parser = positive)]
     pub iterations: Option<usize>,
     /// Number of sequences in a batch
     #[arg(long, value_parser = positive)]
     pub batch: Option<usize>,
-    /// e-prop's chunk, or the window of truncated BPTT, in steps
-    #[arg(long, value_parser = positive)]
+    /// e-prop's chunk, or the window of e-prop 3 and truncated BPTT, in steps
+    #[arg(long, visible_alias = "window", value_parser = positive)]
     pub chunk: Option<usize>,
+    /// What stands for the gradient behind a window, for eprop3 and truncated-bptt-sg
+    #[arg(long, value_enum)]
+    pub synthetic: Option<SyntheticName>,
+    /// When weights change
+    #[arg(long, value_enum)]
+    pub update: Option<Update>,
     /// Learning rate
     #[arg(long)]
     pub lr: Option<f64>,
     /// Folder of the run (default: a new one under runs/)
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Folder of the recordings
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the recordings, or file of the text
+    #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
     /// Settings in the form of a run's config.toml; flags go before them
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// Options of `eprop compare`. What is not given follows from task and method.
+#[derive(Debug, Clone, Args)]
+pub struct CompareArgs {
+    /// The task
+    #[arg(value_enum)]
+    pub task: TaskName,
+    /// Methods; for eprop3 and truncated-bptt-sg with the synthetic gradient behind a colon, as in eprop3:bp-lambda
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub methods: Vec<Contestant>,
+    /// Seeds of weights, data and order
+    #[arg(long, value_delimiter = ',', default_value = "1,2,3,4,5", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    pub seeds: Vec<u64>,
+    /// Cell of the recurrent layer
+    #[arg(long, value_enum)]
+    pub cell: Option<CellName>,
+    /// Device: flex, ndarray or wgpu
+    #[arg(long)]
+    pub device: Option<DeviceName>,
+    /// Number of batches to learn from
+    #[arg(long, value_parser = positive)]
+    pub iterations: Option<usize>,
+    /// Number of sequences in a batch
+    #[arg(long, value_parser = positive)]
+    pub batch: Option<usize>,
+    /// e-prop's chunk, or the window of e-prop 3 and truncated BPTT, in steps
+    #[arg(long, visible_alias = "window", value_parser = positive)]
+    pub chunk: Option<usize>,
+    /// Folder of the recordings, or file of the text
+    #[arg(long, value_name = "PATH")]
+    pub data: Option<PathBuf>,
+    /// Settings in the form of a run's config.toml; flags go before them
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder of all runs and of the comparison (default: runs/compare-TASK). What it already holds is not done again
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// How many runs go on at a time (default: one for each core)
+    #[arg(long, value_parser = positive)]
+    pub jobs: Option<usize>,
 }
 
 /// A part of the data.
@@ -101,8 +154,8 @@ pub enum SplitName {
 pub struct EvalArgs {
     /// Folder of the run
     pub run: PathBuf,
-    /// Folder of the recordings (default: the run's)
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the recordings, or file of the text (default: the run's)
+    #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
     /// Part of the data
     #[arg(long, value_enum, default_value = "test")]

@@ -2,11 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use burn_eprop::Loss;
 use burn_eprop::cell::InputNormalization;
+use burn_eprop::estimator::BoundaryLearning;
 use burn_eprop::loss::{Objective, RateRegularization};
+use burn_eprop::synthetic_gradient::SyntheticGradientConfig;
 use clap::ValueEnum;
+use eprop_tasks::copy_repeat::CopyRepeatConfig;
 use eprop_tasks::pattern_generation::PatternGenerationConfig;
 use eprop_tasks::spoken_digits::SpokenDigitsConfig;
 use serde::{Deserialize, Serialize};
@@ -16,6 +19,7 @@ use crate::cli::TrainArgs;
 use crate::device::DeviceName;
 use crate::method::{CellName, MethodName, SignalName};
 use crate::model;
+use crate::task::CharacterModelConfig;
 
 /// Largest number of neurons and of sequences in a batch: beyond it no machine has the memory.
 const MAX_SIZE: usize = 1 << 16;
@@ -24,6 +28,10 @@ const MAX_SIZE: usize = 1 << 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TaskName {
+    /// The next character of a text; --data is a text file (default: the Markdown files below this folder).
+    CharacterModel,
+    /// Sequences of random bits, to be repeated; needs no data.
+    CopyRepeat,
     /// Sums of sines from frozen noise; needs no data.
     PatternGeneration,
     /// Recordings of spoken digits; needs --data.
@@ -50,6 +58,98 @@ pub enum Schedule {
     Cosine,
 }
 
+/// When weights change.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Update {
+    /// After each batch of whole sequences.
+    #[default]
+    Sequence,
+    /// After each window, while sequences go on.
+    Window,
+}
+
+/// What stands for the gradient behind a window.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SyntheticName {
+    /// Nothing.
+    #[default]
+    None,
+    /// A module that is linear in the state.
+    Linear,
+    /// One with a hidden layer.
+    Mlp,
+    /// A linear one that learns by BP(λ).
+    BpLambda,
+}
+
+/// The synthetic gradient and how it learns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SyntheticSettings {
+    /// Which.
+    pub kind: SyntheticName,
+    /// Units of the hidden layer of `mlp`.
+    pub hidden: usize,
+    /// λ of `bp-lambda`.
+    pub lambda: f64,
+    /// γ.
+    pub discount: f64,
+    /// Learning rate of the module, at first.
+    pub lr: f64,
+}
+
+impl Default for SyntheticSettings {
+    fn default() -> Self {
+        Self { kind: SyntheticName::None, hidden: 128, lambda: 0.9, discount: 1.0, lr: 3e-4 }
+    }
+}
+
+impl SyntheticSettings {
+    /// The module; `None` for none.
+    pub fn module(&self, seed: u64) -> Option<SyntheticGradientConfig> {
+        let config = SyntheticGradientConfig::new().with_seed(seed);
+        match self.kind {
+            SyntheticName::None => None,
+            SyntheticName::Linear | SyntheticName::BpLambda => Some(config),
+            SyntheticName::Mlp => Some(config.with_hidden(vec![self.hidden])),
+        }
+    }
+
+    /// How it learns.
+    pub fn learning(&self) -> BoundaryLearning {
+        let lambda = if self.kind == SyntheticName::BpLambda { self.lambda } else { 0.0 };
+        BoundaryLearning { lambda, discount: self.discount }
+    }
+
+    fn validate(&self, method: MethodName, schedule: Schedule) -> Result<()> {
+        let kind =
+            || self.kind.to_possible_value().map(|kind| kind.get_name().to_owned()).unwrap_or_default();
+        match (method, self.kind) {
+            (MethodName::TruncatedBpttSg, SyntheticName::None) => {
+                bail!("truncated-bptt-sg needs a synthetic gradient; without one, it is truncated-bptt")
+            }
+            (MethodName::Eprop3 | MethodName::TruncatedBpttSg, _) | (_, SyntheticName::None) => {}
+            (MethodName::TruncatedBptt, _) => {
+                bail!("truncated-bptt has no synthetic gradient, so not {}; use truncated-bptt-sg", kind())
+            }
+            _ => bail!("synthetic gradients ({}) are for eprop3 and truncated-bptt-sg", kind()),
+        }
+        let in_range = (1..=MAX_SIZE).contains(&self.hidden);
+        ensure!(in_range, "synthetic.hidden is {}, but must be 1 to {MAX_SIZE}", self.hidden);
+        let valid = self.lr.is_finite() && self.lr > 0.0;
+        ensure!(valid, "synthetic.lr is {}, but must be finite and greater than 0", self.lr);
+        ensure!(
+            schedule != Schedule::Cosine || self.lr <= 1.0,
+            "synthetic.lr is {}, but must be at most 1 with the cosine schedule",
+            self.lr
+        );
+        let learning = BoundaryLearning { lambda: self.lambda, discount: self.discount };
+        learning.validate().context("[synthetic]")
+    }
+}
+
 /// All settings of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,12 +168,15 @@ pub struct RunConfig {
     pub device: DeviceName,
     /// Seed of weights, data and order.
     pub seed: u64,
-    /// Number of updates.
+    /// Number of batches to learn from.
     pub iterations: usize,
     /// Sequences in a batch.
     pub batch: usize,
-    /// e-prop's chunk, or the window of truncated BPTT, in steps.
+    /// e-prop's chunk, or the window of e-prop 3 and of truncated BPTT, in steps.
     pub chunk: usize,
+    /// When weights change.
+    #[serde(default)]
+    pub update: Update,
     /// Learning rate, at first.
     pub lr: f64,
     /// The optimizer.
@@ -82,12 +185,19 @@ pub struct RunConfig {
     pub schedule: Schedule,
     /// Gradients of a parameter are scaled down to this norm.
     pub clip_norm: Option<f64>,
-    /// Folder of the recordings.
+    /// Folder of the recordings, or file of the text.
     pub data: Option<PathBuf>,
     /// The network.
     pub network: NetworkSettings,
     /// Firing-rate regularisation.
     pub rate: Option<RateSettings>,
+    /// The gradient behind windows.
+    #[serde(default)]
+    pub synthetic: SyntheticSettings,
+    /// The task's own settings.
+    pub character_model: Option<CharacterModelConfig>,
+    /// The task's own settings.
+    pub copy_repeat: Option<CopyRepeatConfig>,
     /// The task's own settings.
     pub pattern_generation: Option<PatternGenerationConfig>,
     /// The task's own settings.
@@ -154,13 +264,21 @@ impl RunConfig {
         let source = args.config.as_deref();
         let task = choice(&asked, "task", source)?.unwrap_or(TaskName::PatternGeneration);
         let default_cell = match task {
+            TaskName::CharacterModel | TaskName::CopyRepeat => CellName::Lstm,
             TaskName::PatternGeneration => CellName::Lif,
             TaskName::SpokenDigits => CellName::Alif,
         };
         let cell = choice(&asked, "cell", source)?.unwrap_or(default_cell);
+        let default_method = match task {
+            TaskName::CharacterModel | TaskName::CopyRepeat => MethodName::Eprop3,
+            TaskName::PatternGeneration | TaskName::SpokenDigits => MethodName::Eprop,
+        };
+        let method = choice(&asked, "method", source)?.unwrap_or(default_method);
         let defaults = match task {
-            TaskName::PatternGeneration => pattern_generation(cell),
-            TaskName::SpokenDigits => spoken_digits(cell),
+            TaskName::CharacterModel => character_model(cell, method),
+            TaskName::CopyRepeat => copy_repeat(cell, method),
+            TaskName::PatternGeneration => pattern_generation(cell, method),
+            TaskName::SpokenDigits => spoken_digits(cell, method),
         };
         let mut table = Table::try_from(defaults).context("default settings")?;
         merge(&mut table, asked);
@@ -188,7 +306,8 @@ impl RunConfig {
     pub fn objective(&self) -> Objective {
         let objective = match self.task {
             TaskName::PatternGeneration => Objective::sum(Loss::MeanSquaredError),
-            TaskName::SpokenDigits => Objective::mean(Loss::SoftmaxCrossEntropy),
+            TaskName::CopyRepeat => Objective::mean(Loss::SigmoidCrossEntropy),
+            TaskName::CharacterModel | TaskName::SpokenDigits => Objective::mean(Loss::SoftmaxCrossEntropy),
         };
         let rate =
             self.rate.map(|rate| RateRegularization::new(rate.strength, rate.target_hz, self.network.dt_ms));
@@ -216,6 +335,11 @@ impl RunConfig {
                 "clip_norm is {norm}, but must be finite and greater than 0"
             );
         }
+        self.synthetic.validate(self.method, self.schedule)?;
+        ensure!(
+            self.update == Update::Sequence || self.method.has_windows(),
+            "update is window, but only eprop3, truncated-bptt and truncated-bptt-sg have windows"
+        );
         SignalName::Adaptive.create(self.signal_decay).context("signal_decay")?;
         self.network.validate()?;
         model::validate(self).context("[network]")?;
@@ -269,8 +393,14 @@ fn flags(args: &TrainArgs) -> Result<Table> {
         iterations: Option<usize>,
         batch: Option<usize>,
         chunk: Option<usize>,
+        update: Option<Update>,
         lr: Option<f64>,
         data: Option<&'a PathBuf>,
+        synthetic: Option<Synthetic>,
+    }
+    #[derive(Serialize)]
+    struct Synthetic {
+        kind: SyntheticName,
     }
     let flags = Flags {
         task: args.task,
@@ -282,8 +412,10 @@ fn flags(args: &TrainArgs) -> Result<Table> {
         iterations: args.iterations,
         batch: args.batch,
         chunk: args.chunk,
+        update: args.update,
         lr: args.lr,
         data: args.data.as_ref(),
+        synthetic: args.synthetic.map(|kind| Synthetic { kind }),
     };
     Table::try_from(flags).context("a flag is out of range")
 }
@@ -304,11 +436,11 @@ fn merge(base: &mut Table, over: Table) {
 }
 
 /// Pattern generation as in Bellec et al. 2019, with three outputs.
-fn pattern_generation(cell: CellName) -> RunConfig {
+fn pattern_generation(cell: CellName, method: MethodName) -> RunConfig {
     let lstm = cell == CellName::Lstm;
     RunConfig {
         task: TaskName::PatternGeneration,
-        method: MethodName::Eprop,
+        method,
         signal: SignalName::Random,
         signal_decay: 1e-3,
         cell,
@@ -317,6 +449,7 @@ fn pattern_generation(cell: CellName) -> RunConfig {
         iterations: 1000,
         batch: 1,
         chunk: 1000,
+        update: Update::Sequence,
         lr: 3e-3,
         optimizer: OptimizerName::Adam,
         schedule: Schedule::Cosine,
@@ -337,13 +470,23 @@ fn pattern_generation(cell: CellName) -> RunConfig {
             readout_normalized: true,
         },
         rate: (!lstm).then_some(RateSettings { strength: 300.0, target_hz: 10.0 }),
+        synthetic: SyntheticSettings { kind: default_synthetic(method), ..SyntheticSettings::default() },
+        character_model: None,
+        copy_repeat: None,
         pattern_generation: Some(PatternGenerationConfig::default()),
         spoken_digits: None,
     }
 }
 
+fn default_synthetic(method: MethodName) -> SyntheticName {
+    match method {
+        MethodName::Eprop3 | MethodName::TruncatedBpttSg => SyntheticName::Linear,
+        _ => SyntheticName::None,
+    }
+}
+
 /// One step a frame of 10 ms; about ten passes over the training recordings.
-fn spoken_digits(cell: CellName) -> RunConfig {
+fn spoken_digits(cell: CellName, method: MethodName) -> RunConfig {
     let lstm = cell == CellName::Lstm;
     RunConfig {
         task: TaskName::SpokenDigits,
@@ -370,6 +513,55 @@ fn spoken_digits(cell: CellName) -> RunConfig {
         rate: (!lstm).then_some(RateSettings { strength: 1.0, target_hz: 5.0 }),
         pattern_generation: None,
         spoken_digits: Some(SpokenDigitsConfig::default()),
-        ..pattern_generation(cell)
+        ..pattern_generation(cell, method)
+    }
+}
+
+/// Copy-repeat in windows of 4 steps.
+fn copy_repeat(cell: CellName, method: MethodName) -> RunConfig {
+    let digits = spoken_digits(cell, method);
+    let (by_window, lstm) = (method.has_windows(), cell == CellName::Lstm);
+    RunConfig {
+        task: TaskName::CopyRepeat,
+        signal: SignalName::Symmetric,
+        iterations: 3000,
+        batch: 100,
+        chunk: 4,
+        update: if by_window { Update::Window } else { Update::Sequence },
+        lr: if by_window { 3e-3 } else { 1e-2 },
+        schedule: Schedule::Constant,
+        network: NetworkSettings {
+            neurons: 100,
+            dt_ms: 1.0,
+            tau_membrane_ms: 10.0,
+            tau_adaptation_ms: 100.0,
+            input_gain: if lstm { 1.0 } else { 2.0 },
+            recurrent_gain: 1.0,
+            tau_readout_ms: 0.0,
+            ..digits.network.clone()
+        },
+        rate: None,
+        copy_repeat: Some(CopyRepeatConfig::default()),
+        spoken_digits: None,
+        ..digits
+    }
+}
+
+/// Excerpts of 64 characters in windows of 4 steps. A synthetic gradient does harm where each step has a loss of its own.
+fn character_model(cell: CellName, method: MethodName) -> RunConfig {
+    let copying = copy_repeat(cell, method);
+    let kind = match method {
+        MethodName::Eprop3 => SyntheticName::None,
+        _ => copying.synthetic.kind,
+    };
+    RunConfig {
+        task: TaskName::CharacterModel,
+        iterations: 500,
+        batch: 32,
+        network: NetworkSettings { neurons: 128, ..copying.network.clone() },
+        synthetic: SyntheticSettings { kind, ..copying.synthetic.clone() },
+        character_model: Some(CharacterModelConfig::default()),
+        copy_repeat: None,
+        ..copying
     }
 }

@@ -11,7 +11,7 @@ use eprop_cli::cli::{Cli, Command, DtypeName, GradcheckArgs, TrainArgs};
 use eprop_cli::gradcheck::fixture::Fixture;
 use eprop_cli::gradcheck::{Settings, check};
 use eprop_cli::train::Ending;
-use eprop_cli::{bench, eval, output, train};
+use eprop_cli::{bench, compare, eval, output, train};
 use peak_alloc::PeakAlloc;
 use serde_json::json;
 
@@ -60,6 +60,12 @@ fn run(command: Command) -> Result<u8> {
             ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))
                 .context("Ctrl-C cannot be caught")?;
             let ending = train::run(&args, &INTERRUPTED)?;
+            Ok(if ending == Ending::Interrupted { INTERRUPT } else { 0 })
+        }
+        Command::Compare(args) => {
+            ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))
+                .context("Ctrl-C cannot be caught")?;
+            let ending = compare::run(&args, &INTERRUPTED)?;
             Ok(if ending == Ending::Interrupted { INTERRUPT } else { 0 })
         }
         Command::Eval(args) => eval::run(&args).map(|()| 0),

@@ -1,9 +1,13 @@
 //! Names of cells, methods and learning signals, as commands and run folders spell them.
 
+use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn_eprop::error::ConfigError;
-use burn_eprop::estimator::{Bptt, Eprop, TruncatedBptt};
+use burn_eprop::estimator::{BoundaryLearning, Bptt, Eprop, Eprop3, EpropState, TruncatedBptt, WindowsState};
+use burn_eprop::hook::Report;
 use burn_eprop::signal::{Adaptive, Global, LearningSignal, Random, Symmetric};
-use burn_eprop::{Batch, Cell, Estimate, GradientEstimator, Network, Objective};
+use burn_eprop::{
+    Batch, Cell, Estimate, GradientEstimator, Network, Objective, OnlineEstimator, OptimizerHook,
+};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
@@ -27,8 +31,14 @@ pub enum MethodName {
     Eprop,
     /// Back-propagation through time.
     Bptt,
-    /// Back-propagation through time within windows of `--chunk` steps.
+    /// Windows of `--window` steps: the total derivative within, eligibility traces before, a synthetic gradient behind.
+    #[value(name = "eprop3")]
+    #[serde(rename = "eprop3")]
+    Eprop3,
+    /// Back-propagation through time within windows of `--window` steps.
     TruncatedBptt,
+    /// The same with a synthetic gradient behind each window.
+    TruncatedBpttSg,
     /// The readout alone learns: a control.
     Readout,
 }
@@ -63,8 +73,15 @@ impl SignalName {
     }
 }
 
-/// Steps of a window of truncated BPTT where none are asked for.
-const DEFAULT_WINDOW: usize = 100;
+impl MethodName {
+    /// Whether the method goes through sequences in windows, at each of which weights can be updated.
+    pub fn has_windows(self) -> bool {
+        matches!(self, Self::Eprop3 | Self::TruncatedBptt | Self::TruncatedBpttSg)
+    }
+}
+
+/// Steps of a window where none are asked for.
+pub const DEFAULT_WINDOW: usize = 100;
 
 /// An estimator chosen at run time.
 #[derive(Debug)]
@@ -73,21 +90,25 @@ pub enum Method {
     Eprop(Eprop),
     /// BPTT.
     Bptt(Bptt),
-    /// Truncated BPTT.
+    /// e-prop 3.
+    Eprop3(Eprop3),
+    /// Truncated BPTT, with or without synthetic gradients.
     TruncatedBptt(TruncatedBptt),
     /// e-prop with all but the readout's gradients left out.
     Readout(Eprop),
 }
 
 impl Method {
-    /// The method by name, with e-prop's signal. `chunk` is e-prop's chunk, or the window of truncated BPTT, in place of
-    /// what they choose.
+    /// The method by name, with e-prop's signal and with how a synthetic gradient learns. `chunk` is e-prop's chunk, or the
+    /// window of e-prop 3 and of truncated BPTT, in place of what they choose.
     pub fn new(
         name: MethodName,
         signal: Box<dyn LearningSignal>,
+        learning: BoundaryLearning,
         chunk: Option<usize>,
         objective: Objective,
     ) -> Self {
+        let window = chunk.unwrap_or(DEFAULT_WINDOW);
         let eprop = |signal| {
             let eprop = Eprop::boxed(objective, signal).with_outputs(true);
             match chunk {
@@ -98,9 +119,13 @@ impl Method {
         match name {
             MethodName::Eprop => Self::Eprop(eprop(signal)),
             MethodName::Bptt => Self::Bptt(Bptt::new(objective).with_outputs(true)),
-            MethodName::TruncatedBptt => {
-                let window = chunk.unwrap_or(DEFAULT_WINDOW);
-                Self::TruncatedBptt(TruncatedBptt::new(objective, window).with_outputs(true))
+            MethodName::Eprop3 => {
+                let eprop3 = Eprop3::new(objective, window).with_boundary_learning(learning);
+                Self::Eprop3(eprop3.with_outputs(true))
+            }
+            MethodName::TruncatedBptt | MethodName::TruncatedBpttSg => {
+                let truncated = TruncatedBptt::new(objective, window).with_boundary_learning(learning);
+                Self::TruncatedBptt(truncated.with_outputs(true))
             }
             MethodName::Readout => Self::Readout(eprop(Box::new(Symmetric))),
         }
@@ -111,6 +136,7 @@ impl Method {
         match self {
             Self::Eprop(eprop) => Self::Eprop(eprop.with_outputs(false)),
             Self::Bptt(bptt) => Self::Bptt(bptt.with_outputs(false)),
+            Self::Eprop3(eprop3) => Self::Eprop3(eprop3.with_outputs(false)),
             Self::TruncatedBptt(truncated) => Self::TruncatedBptt(truncated.with_outputs(false)),
             Self::Readout(eprop) => Self::Readout(eprop.with_outputs(false)),
         }
@@ -122,6 +148,7 @@ impl<C: Cell> GradientEstimator<C> for Method {
         match self {
             Self::Eprop(eprop) => eprop.estimate(network, batch),
             Self::Bptt(bptt) => bptt.estimate(network, batch),
+            Self::Eprop3(eprop3) => eprop3.estimate(network, batch),
             Self::TruncatedBptt(truncated) => truncated.estimate(network, batch),
             Self::Readout(eprop) => {
                 let mut estimate = eprop.estimate(network, batch);
@@ -140,7 +167,76 @@ impl<C: Cell> GradientEstimator<C> for Method {
     fn after_update(&self, network: Network<C>) -> Network<C> {
         match self {
             Self::Eprop(eprop) => eprop.after_update(network),
-            Self::Bptt(_) | Self::TruncatedBptt(_) | Self::Readout(_) => network,
+            Self::Bptt(_) | Self::Eprop3(_) | Self::TruncatedBptt(_) | Self::Readout(_) => network,
         }
     }
+}
+
+/// What a method carries from window to window.
+#[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "there is one for each run")]
+pub enum MethodState {
+    /// e-prop 1.
+    Eprop(EpropState),
+    /// e-prop 3 and truncated BPTT.
+    Windows(WindowsState),
+    /// Methods for whole sequences.
+    None,
+}
+
+impl<C: Cell> OnlineEstimator<C> for Method {
+    type State = MethodState;
+
+    fn start(&mut self, network: &Network<C>, batch: usize) -> MethodState {
+        match self {
+            Self::Eprop(eprop) => MethodState::Eprop(eprop.start(network, batch)),
+            Self::Eprop3(eprop3) => MethodState::Windows(eprop3.start(network, batch)),
+            Self::TruncatedBptt(truncated) => MethodState::Windows(truncated.start(network, batch)),
+            Self::Bptt(_) | Self::Readout(_) => MethodState::None,
+        }
+    }
+
+    /// # Panics
+    ///
+    /// Also if the method is for whole sequences alone.
+    fn feed(&mut self, network: &Network<C>, state: &mut MethodState, piece: &Batch) -> Estimate {
+        match (self, state) {
+            (Self::Eprop(eprop), MethodState::Eprop(state)) => eprop.feed(network, state, piece),
+            (Self::Eprop3(eprop3), MethodState::Windows(state)) => eprop3.feed(network, state, piece),
+            (Self::TruncatedBptt(truncated), MethodState::Windows(state)) => {
+                truncated.feed(network, state, piece)
+            }
+            (method, _) => panic!("{method:?} does not learn from a piece of a sequence"),
+        }
+    }
+}
+
+/// Learns from a batch in one step or, given the length of windows, window by window.
+pub fn learn<C: Cell>(
+    hook: &mut OptimizerHook<Method, MethodState>,
+    learning_rate: ModuleLearningRate,
+    network: Network<C>,
+    batch: &Batch,
+    windows: Option<usize>,
+) -> (Network<C>, Report) {
+    let Some(length) = windows else {
+        return hook.step(learning_rate, network, batch);
+    };
+    hook.restart(&network, batch.size());
+    let mut network = network;
+    let mut whole: Option<Report> = None;
+    for start in (0..batch.steps()).step_by(length) {
+        let piece = batch.piece(start..(start + length).min(batch.steps()));
+        let (updated, report) = hook.feed(learning_rate.clone(), network, &piece);
+        network = updated;
+        let refused = report.non_finite.is_some();
+        whole = Some(match whole {
+            Some(whole) => whole.followed_by(report),
+            None => report,
+        });
+        if refused {
+            break;
+        }
+    }
+    (network, whole.expect("a batch has a step"))
 }

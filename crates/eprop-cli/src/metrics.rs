@@ -12,7 +12,7 @@ use crate::config::RunConfig;
 use crate::task::Task;
 
 /// One iteration of training.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct TrainingMetrics {
     /// Counted from 1.
     pub iteration: usize,
@@ -20,7 +20,7 @@ pub struct TrainingMetrics {
     pub loss: f64,
     /// The regulariser's loss.
     pub rate_loss: f64,
-    /// Accuracy or nmse.
+    /// Accuracy, bits or nmse.
     pub score: f64,
     /// Mean firing rate.
     pub firing_rate_hz: f64,
@@ -28,27 +28,23 @@ pub struct TrainingMetrics {
     pub gradient_norm: f64,
     /// Learning rate of the update.
     pub learning_rate: f64,
+    /// How far a task that grows has come, after this iteration.
+    pub progress: Vec<(&'static str, f64)>,
 }
 
 /// The metrics of all iterations as CSV.
 pub fn to_csv(score_name: &str, rows: &[TrainingMetrics]) -> String {
-    let mut csv =
-        format!("iteration,loss,rate_loss,{score_name},firing_rate_hz,gradient_norm,learning_rate\n");
+    let mut csv = format!("iteration,loss,rate_loss,{score_name},firing_rate_hz,gradient_norm,learning_rate");
+    let progress = rows.first().map(|row| row.progress.as_slice()).unwrap_or_default();
+    progress.iter().for_each(|(name, _)| csv.extend([",", name]));
+    csv.push('\n');
     for row in rows {
-        let TrainingMetrics {
-            iteration,
-            loss,
-            rate_loss,
-            score,
-            firing_rate_hz,
-            gradient_norm,
-            learning_rate,
-        } = row;
-        writeln!(
-            csv,
-            "{iteration},{loss},{rate_loss},{score},{firing_rate_hz},{gradient_norm},{learning_rate}"
-        )
-        .expect("strings can be written to");
+        let TrainingMetrics { iteration, loss, rate_loss, score, firing_rate_hz, gradient_norm, .. } = row;
+        let rate = row.learning_rate;
+        write!(csv, "{iteration},{loss},{rate_loss},{score},{firing_rate_hz},{gradient_norm},{rate}")
+            .and_then(|()| row.progress.iter().try_for_each(|(_, number)| write!(csv, ",{number}")))
+            .expect("strings can be written to");
+        csv.push('\n');
     }
     csv
 }
@@ -58,7 +54,7 @@ pub fn to_csv(score_name: &str, rows: &[TrainingMetrics]) -> String {
 pub struct EvaluationMetrics {
     /// Mean over batches, weighted by their sequences' steps where the loss is a mean.
     pub loss: f64,
-    /// `accuracy` or `nmse`.
+    /// `accuracy`, `bits` or `nmse`.
     pub score_name: &'static str,
     /// Mean over all sequences.
     pub score: f64,
@@ -66,6 +62,8 @@ pub struct EvaluationMetrics {
     pub firing_rate_hz: f64,
     /// Number of sequences.
     pub sequences: usize,
+    /// How far a task that grows had come.
+    pub progress: Vec<(&'static str, f64)>,
     /// For each class the number of decisions for each class, and the classes' names.
     pub confusion: Option<(Vec<String>, Vec<Vec<u32>>)>,
 }
@@ -114,6 +112,7 @@ impl EvaluationMetrics {
             score: score / sequences as f64,
             firing_rate_hz: 1000.0 / config.network.dt_ms * spikes / all_steps,
             sequences,
+            progress: task.progress(),
             confusion,
         })
     }
@@ -125,6 +124,7 @@ impl EvaluationMetrics {
         object.insert(self.score_name.into(), json!(self.score));
         object.insert("firing_rate_hz".into(), json!(self.firing_rate_hz));
         object.insert("sequences".into(), json!(self.sequences));
+        object.extend(self.progress.iter().map(|(name, number)| ((*name).into(), json!(number))));
         Value::Object(object)
     }
 

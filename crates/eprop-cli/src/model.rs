@@ -11,7 +11,7 @@ use burn_eprop::init::Initializer;
 use burn_eprop::readout::LeakyReadoutConfig;
 use burn_eprop::{Cell, Network, NetworkConfig};
 
-use crate::config::RunConfig;
+use crate::config::{RunConfig, SyntheticName};
 use crate::method::CellName;
 use crate::task::values;
 
@@ -59,6 +59,22 @@ pub fn check_size(cell: CellName, batch: usize, inputs: usize, neurons: usize) -
     Ok(())
 }
 
+/// Refuses a synthetic gradient whose weights no machine holds.
+fn check_module(config: &RunConfig, outputs: usize) -> Result<()> {
+    // z, up to two hidden values, y.
+    let width = config.network.neurons.saturating_mul(3).saturating_add(outputs);
+    let weights = match config.synthetic.kind {
+        SyntheticName::None => 0,
+        SyntheticName::Linear | SyntheticName::BpLambda => width.saturating_mul(width),
+        SyntheticName::Mlp => width.saturating_mul(2).saturating_mul(config.synthetic.hidden),
+    };
+    ensure!(
+        weights <= MAX_TRACES,
+        "a synthetic gradient of {width} values has {weights} weights, but at most {MAX_TRACES} are possible"
+    );
+    Ok(())
+}
+
 /// Builds the network that valid settings describe and hands it on.
 ///
 /// # Errors
@@ -72,11 +88,22 @@ pub fn with_network<W: WithNetwork>(
     then: W,
 ) -> Result<W::Output> {
     check_size(config.cell, config.batch, inputs, config.network.neurons)?;
+    check_module(config, outputs)?;
     let network = network(config, inputs, outputs);
     match config.cell {
-        CellName::Lif => then.run(network.init(vec![lif(config).init(device)], device)),
-        CellName::Alif => then.run(network.init(vec![alif(config).init(device)], device)),
-        CellName::Lstm => then.run(network.init(vec![lstm(config).init()], device)),
+        CellName::Lif => then.run(with_module(network.init(vec![lif(config).init(device)], device), config)),
+        CellName::Alif => {
+            then.run(with_module(network.init(vec![alif(config).init(device)], device), config))
+        }
+        CellName::Lstm => then.run(with_module(network.init(vec![lstm(config).init()], device), config)),
+    }
+}
+
+/// The network with the synthetic gradient that the settings ask for.
+fn with_module<C: Cell>(network: Network<C>, config: &RunConfig) -> Network<C> {
+    match config.synthetic.module(config.seed) {
+        Some(module) => network.with_synthetic_gradient(&module),
+        None => network,
     }
 }
 

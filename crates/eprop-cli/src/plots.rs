@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use burn::tensor::Tensor;
+use burn::tensor::activation::log_softmax;
 use burn_eprop::eligibility::stepwise_traces;
 use burn_eprop::estimator::{ChunkRecord, Eprop, LayerRecord};
 use burn_eprop::{Batch, Cell, Network};
@@ -12,6 +13,9 @@ use crate::config::{RunConfig, TaskName};
 use crate::metrics::{EvaluationMetrics, TrainingMetrics};
 use crate::run_folder::RunFolder;
 use crate::task::{Task, values};
+
+/// What a task that grows tells of the longest sequence that was solved.
+pub const SOLVED: &str = "solved_steps";
 
 /// Draws the learning curve, the activity in one sequence and, for classes, the confusion matrix.
 ///
@@ -48,7 +52,15 @@ fn draw_learning_curve(task: &dyn Task, rows: &[TrainingMetrics], folder: &RunFo
     };
     let loss = Lines::new("loss", "loss", vec![series("training", |row| row.loss)]).with_scale(Scale::Log);
     let name = task.score_name();
-    let score = Lines::new(name, name, vec![series("training", |row| row.score)]);
+    let solved =
+        |row: &TrainingMetrics| row.progress.iter().find(|(name, _)| *name == SOLVED).map(|found| found.1);
+    let score = match rows.first().and_then(solved) {
+        Some(_) => {
+            let y: Vec<f64> = rows.iter().filter_map(solved).collect();
+            Lines::new("longest sequence solved", "steps", vec![Series::new("training", &x, &y)])
+        }
+        None => Lines::new(name, name, vec![series("training", |row| row.score)]),
+    };
     let file = folder.file("learning_curve.svg");
     Ok(learning_curve(file, "Learning curve", "iteration", loss, Some(score))?)
 }
@@ -60,8 +72,7 @@ fn draw_activity<C: Cell>(
     config: &RunConfig,
     folder: &RunFolder,
 ) -> Result<()> {
-    let examples = task.batches(SplitName::Test)?;
-    let example = examples.first().context("the test split is empty")?;
+    let example = task.batches(SplitName::Test)?.next().context("the test split is empty")?;
     let batch = first_sequence(&example.batch);
     let signal = config.signal.create(config.signal_decay)?;
     let mut eprop = Eprop::boxed(config.objective(), signal).with_chunk(batch.steps());
@@ -75,6 +86,8 @@ fn draw_activity<C: Cell>(
     panels.extend(learning_panels(layer, dt_ms));
     panels.extend(output_panels(record, &batch, config));
     let title = match config.task {
+        TaskName::CharacterModel => "Characters of the test text after training",
+        TaskName::CopyRepeat => "Copy-repeat after training",
         TaskName::PatternGeneration => "Pattern generation after training",
         TaskName::SpokenDigits => "A recording of the test split after training",
     };
@@ -85,7 +98,8 @@ fn draw_activity<C: Cell>(
 fn first_sequence(batch: &Batch) -> Batch {
     let length = batch.lengths()[0].max(1);
     let cut = |tensor: &Tensor<3>| tensor.clone().narrow(0, 0, 1).narrow(1, 0, length);
-    Batch::new(cut(batch.inputs()), cut(batch.targets()))
+    let weights = batch.weights().narrow(0, 0, 1).narrow(1, 0, length);
+    Batch::new(cut(batch.inputs()), cut(batch.targets())).with_mask(weights)
 }
 
 fn input_panel(batch: &Batch, config: &RunConfig) -> Panel {
@@ -93,7 +107,7 @@ fn input_panel(batch: &Batch, config: &RunConfig) -> Panel {
     let count = batch.inputs().dims()[2];
     let dt_ms = config.network.dt_ms;
     match config.task {
-        TaskName::PatternGeneration => {
+        TaskName::CharacterModel | TaskName::CopyRepeat | TaskName::PatternGeneration => {
             Panel::Raster(Raster::from_steps("Inputs", "input", dt_ms, &inputs, count as u32))
         }
         TaskName::SpokenDigits => {
@@ -163,6 +177,28 @@ fn output_panels(record: &ChunkRecord, batch: &Batch, config: &RunConfig) -> Vec
                 Panel::Lines(Lines::output_and_target(format!("Output {output}"), "y", dt_ms, &y, &target))
             })
             .collect(),
+        TaskName::CopyRepeat => (0..count.min(3))
+            .map(|output| {
+                let y: Vec<f32> = column(&outputs, output).iter().map(|y| 1.0 / (1.0 + (-y).exp())).collect();
+                let title = format!("Bit {output}");
+                Panel::Lines(Lines::output_and_target(
+                    title,
+                    "probability",
+                    dt_ms,
+                    &y,
+                    &column(&targets, output),
+                ))
+            })
+            .collect(),
+        TaskName::CharacterModel => {
+            let logarithms = values(&(log_softmax(record.outputs.clone(), 2)));
+            let bits = logarithms.chunks(count).zip(targets.chunks(count)).map(|(row, target)| {
+                let next = target.iter().position(|&target| target == 1.0).unwrap_or(0);
+                -row[next] / std::f32::consts::LN_2
+            });
+            let series = vec![Series::sampled("of the next character", dt_ms, &bits.collect::<Vec<_>>())];
+            vec![Panel::Lines(Lines::new("Surprise", "bits", series))]
+        }
         TaskName::SpokenDigits => {
             let digit = (0..count).find(|&class| targets[class] == 1.0).unwrap_or(0);
             let others = |row: &[f32]| {

@@ -5,6 +5,17 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use serde::de::DeserializeOwned;
+
+/// Reads a TOML file of a run.
+///
+/// # Errors
+///
+/// If it is missing or damaged.
+pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
+}
 
 /// A folder with the settings, the model, the metrics and the plots of a run.
 #[derive(Debug, Clone)]

@@ -5,17 +5,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use burn::grad_clipping::GradientClippingConfig;
+use burn::lr_scheduler::LrSchedulerConfig;
 use burn::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
-use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
-use burn::module::Module;
+use burn::lr_scheduler::module_lr_scheduler::{ModuleLrScheduler, ModuleLrSchedulerConfig};
+use burn::module::{Module, ParamGroup};
 use burn::optim::{AdamConfig, ModuleOptimizer, SgdConfig};
 use burn_eprop::estimator::mean_firing_rate;
 use burn_eprop::hook::Report;
 use burn_eprop::{Cell, Network, OptimizerHook};
 
 use crate::cli::{SplitName, TrainArgs};
-use crate::config::{OptimizerName, RunConfig, Schedule};
-use crate::method::Method;
+use crate::config::{OptimizerName, RunConfig, Schedule, Update};
+use crate::method::{Method, MethodState, learn};
 use crate::metrics::{EvaluationMetrics, TrainingMetrics, to_csv};
 use crate::model::{self, WithNetwork};
 use crate::progress::Progress;
@@ -27,6 +28,10 @@ use crate::{output, plots};
 pub const CONFIG: &str = "config.toml";
 /// Name of a run's file with its network.
 pub const MODEL: &str = "model.bpk";
+/// Name of a run's file with a row for each iteration.
+pub const METRICS: &str = "metrics.csv";
+/// Name of a run's file with the metrics of the trained network.
+pub const EVALUATION: &str = "evaluation.json";
 /// Model and metrics are saved this often.
 const SAVE_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -76,8 +81,8 @@ impl WithNetwork for Training<'_> {
     type Output = Ending;
 
     fn run<C: Cell>(mut self, mut network: Network<C>) -> Result<Ending> {
-        let mut hook = self.hook()?;
-        let mut scheduler = self.scheduler()?;
+        let mut hook = self.hook(&network)?;
+        let mut scheduler = self.scheduler(&network)?;
         let mut progress = Progress::new(self.config.iterations);
         let mut rows = Vec::new();
         let started = Instant::now();
@@ -87,7 +92,8 @@ impl WithNetwork for Training<'_> {
             let example = self.task.next();
             let learning_rate = scheduler.step();
             let lr = learning_rate.base();
-            let (updated, report) = hook.step(learning_rate, network, &example.batch);
+            let windows = (self.config.update == Update::Window).then_some(self.config.chunk);
+            let (updated, report) = learn(&mut hook, learning_rate, network, &example.batch, windows);
             network = updated;
             if let Some(error) = &report.non_finite {
                 progress.finish();
@@ -115,7 +121,7 @@ impl WithNetwork for Training<'_> {
 }
 
 impl Training<'_> {
-    fn hook(&self) -> Result<OptimizerHook<Method>> {
+    fn hook<C: Cell>(&self, network: &Network<C>) -> Result<OptimizerHook<Method, MethodState>> {
         let config = self.config;
         let clipping = config.clip_norm.map(|norm| GradientClippingConfig::Norm(norm as f32));
         let optimizer: ModuleOptimizer = match config.optimizer {
@@ -123,47 +129,61 @@ impl Training<'_> {
             OptimizerName::Adam => AdamConfig::new().with_grad_clipping(clipping).init(),
         };
         let signal = config.signal.create(config.signal_decay)?;
-        let method = Method::new(config.method, signal, Some(config.chunk), config.objective());
-        Ok(OptimizerHook::new(optimizer, method))
+        let learning = config.synthetic.learning();
+        let method = Method::new(config.method, signal, learning, Some(config.chunk), config.objective());
+        Ok(OptimizerHook::new(optimizer, method).into_stream(network, config.batch))
     }
 
-    fn scheduler(&self) -> Result<ModuleLrScheduler> {
-        let lr = self.config.lr;
-        match self.config.schedule {
-            Schedule::Constant => Ok(lr.into()),
-            Schedule::Cosine => CosineAnnealingLrSchedulerConfig::new(lr, self.config.iterations)
-                .init()
-                .map_err(|reason| anyhow!("lr is {lr}: {reason}")),
+    /// The learning rate of the network, and that of its synthetic gradient.
+    fn scheduler<C: Cell>(&self, network: &Network<C>) -> Result<ModuleLrScheduler> {
+        let (lr, of_module) = (self.config.lr, self.config.synthetic.lr);
+        let scheduler = |lr: f64| match self.config.schedule {
+            Schedule::Constant => LrSchedulerConfig::Constant(lr),
+            Schedule::Cosine => CosineAnnealingLrSchedulerConfig::new(lr, self.config.iterations).into(),
+        };
+        let mut config = ModuleLrSchedulerConfig::new(scheduler(lr));
+        if let Some(module) = &network.synthetic_gradient {
+            config = config.with_group(ParamGroup::ids_from_module(module.clone()), scheduler(of_module));
         }
+        config.init().map_err(|reason| anyhow!("lr is {lr}: {reason}"))
     }
 
     fn row(
-        &self,
+        &mut self,
         iteration: usize,
         learning_rate: f64,
         report: &Report,
         example: &Example,
     ) -> TrainingMetrics {
         let outputs = report.outputs.as_ref().expect("the method keeps outputs");
+        let score = self.task.score(outputs, example);
+        self.task.observe(score);
         TrainingMetrics {
             iteration,
             loss: report.loss,
             rate_loss: report.rate_loss,
-            score: self.task.score(outputs, example),
+            score,
             firing_rate_hz: 1000.0 / self.config.network.dt_ms * mean_firing_rate(&report.firing_rates),
             gradient_norm: report.gradient_norm,
             learning_rate,
+            progress: self.task.progress(),
         }
     }
 
     fn message(&self, row: &TrainingMetrics) -> String {
-        let TrainingMetrics { loss, score, firing_rate_hz, .. } = row;
-        format!("loss {loss:.4}  {} {score:.4}  rate {firing_rate_hz:.1} Hz", self.task.score_name())
+        let TrainingMetrics { loss, score, firing_rate_hz, progress, .. } = row;
+        let progress = progress.iter().map(|(name, number)| format!("  {name} {number}"));
+        let name = self.task.score_name();
+        format!("loss {loss:.4}  {name} {score:.4}  rate {firing_rate_hz:.1} Hz")
+            + &progress.collect::<String>()
     }
 
     fn save<C: Cell>(&self, network: &Network<C>, rows: &[TrainingMetrics]) -> Result<()> {
         self.folder.write(MODEL, &model::to_bytes(network.clone())?)?;
-        self.folder.write("metrics.csv", to_csv(self.task.score_name(), rows).as_bytes())
+        if let Some(statistics) = self.task.statistics() {
+            self.folder.write(task::STATISTICS, statistics.as_bytes())?;
+        }
+        self.folder.write(METRICS, to_csv(self.task.score_name(), rows).as_bytes())
     }
 
     /// Plots, and the summary.
@@ -178,7 +198,7 @@ impl Training<'_> {
         let metrics = EvaluationMetrics::measure(network, task, self.config, SplitName::Test)
             .with_context(|| format!("the run in {}", self.folder.path().display()))?;
         let report = serde_json::to_string_pretty(&metrics.to_json()).expect("numbers");
-        self.folder.write("evaluation.json", report.as_bytes())?;
+        self.folder.write(EVALUATION, report.as_bytes())?;
         plots::draw(network, task, self.config, rows, &metrics, self.folder).context("the plots")?;
         let (done, folder) = (rows.len(), self.folder.path().display());
         let verb = if ending == Ending::Complete { "trained" } else { "interrupted after" };

@@ -1,5 +1,7 @@
 //! Tasks as the training loop sees them.
 
+mod character_model;
+mod copy_repeat;
 mod pattern_generation;
 mod spoken_digits;
 
@@ -11,6 +13,8 @@ use crate::cli::SplitName;
 use crate::config::{RunConfig, TaskName};
 use crate::run_folder::RunFolder;
 
+pub use character_model::{CharacterModelConfig, CharacterModelTask};
+pub use copy_repeat::CopyRepeatTask;
 pub use pattern_generation::PatternGeneration;
 pub use spoken_digits::SpokenDigitsTask;
 
@@ -23,6 +27,9 @@ pub struct Example {
     pub classes: Vec<usize>,
 }
 
+/// Batches that are made as they are asked for.
+pub type Examples<'a> = Box<dyn Iterator<Item = Example> + 'a>;
+
 /// A task.
 pub trait Task {
     /// Number of inputs.
@@ -34,15 +41,23 @@ pub trait Task {
     /// The next batch to learn from. The sequence of batches follows from the run's seed.
     fn next(&mut self) -> Example;
 
-    /// What must be kept of the training data to see other data as the network saw those, as TOML.
+    /// Hears what [`score`](Self::score) the last batch got while it was learnt from.
+    fn observe(&mut self, _score: f64) {}
+
+    /// How far the training has come, for tasks that grow with it.
+    fn progress(&self) -> Vec<(&'static str, f64)> {
+        Vec::new()
+    }
+
+    /// What must be kept of the training to see other data as the network saw those, as TOML.
     fn statistics(&self) -> Option<String> {
         None
     }
 
-    /// All batches of a part of the data, in an order that does not change.
-    fn batches(&self, split: SplitName) -> Result<Vec<Example>>;
+    /// All batches of a part of the data, one after the other, in an order that does not change.
+    fn batches(&self, split: SplitName) -> Result<Examples<'_>>;
 
-    /// What [`score`](Self::score) is: `accuracy` or `nmse`.
+    /// What [`score`](Self::score) is: `accuracy`, `bits` or `nmse`.
     fn score_name(&self) -> &'static str;
 
     /// How good outputs [batch, time, outputs] are.
@@ -65,6 +80,8 @@ pub const STATISTICS: &str = "statistics.toml";
 /// If the task's settings are out of range, or its data are missing or damaged.
 pub fn train(config: &RunConfig, device: &Device) -> Result<Box<dyn Task>> {
     Ok(match config.task {
+        TaskName::CharacterModel => Box::new(CharacterModelTask::train(config, device)?),
+        TaskName::CopyRepeat => Box::new(CopyRepeatTask::train(config, device)?),
         TaskName::PatternGeneration => Box::new(PatternGeneration::new(config, device)?),
         TaskName::SpokenDigits => Box::new(SpokenDigitsTask::train(config, device)?),
     })
@@ -76,11 +93,12 @@ pub fn train(config: &RunConfig, device: &Device) -> Result<Box<dyn Task>> {
 ///
 /// As [`train`]; also if the run's statistics cannot be read.
 pub fn evaluate(config: &RunConfig, run: &RunFolder, device: &Device) -> Result<Box<dyn Task>> {
+    let statistics = run.file(STATISTICS);
     Ok(match config.task {
+        TaskName::CharacterModel => Box::new(CharacterModelTask::evaluate(config, &statistics, device)?),
+        TaskName::CopyRepeat => Box::new(CopyRepeatTask::evaluate(config, &statistics, device)?),
         TaskName::PatternGeneration => Box::new(PatternGeneration::new(config, device)?),
-        TaskName::SpokenDigits => {
-            Box::new(SpokenDigitsTask::evaluate(config, &run.file(STATISTICS), device)?)
-        }
+        TaskName::SpokenDigits => Box::new(SpokenDigitsTask::evaluate(config, &statistics, device)?),
     })
 }
 

@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use burn_eprop::Batch;
 use eprop_tasks::pattern_generation::{Pattern, nmse};
 
-use super::{Example, Task, values};
+use super::{Example, Examples, Task, values};
 use crate::cli::SplitName;
 use crate::config::RunConfig;
 
@@ -50,8 +50,8 @@ impl Task for PatternGeneration {
     }
 
     /// There is one pattern, whatever the split.
-    fn batches(&self, _split: SplitName) -> Result<Vec<Example>> {
-        Ok(vec![self.example.clone()])
+    fn batches(&self, _split: SplitName) -> Result<Examples<'_>> {
+        Ok(Box::new([self.example.clone()].into_iter()))
     }
 
     fn score_name(&self) -> &'static str {

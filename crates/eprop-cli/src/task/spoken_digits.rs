@@ -12,9 +12,10 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
-use super::{Example, Task, values};
+use super::{Example, Examples, Task, values};
 use crate::cli::SplitName;
 use crate::config::RunConfig;
+use crate::run_folder;
 
 const DIGITS: usize = 10;
 
@@ -56,10 +57,7 @@ impl SpokenDigitsTask {
     /// If the folder holds no recordings, or the run's statistics are missing or damaged.
     pub fn evaluate(config: &RunConfig, statistics: &Path, device: &Device) -> Result<Self> {
         let (folder, settings) = settings(config)?;
-        let text = std::fs::read_to_string(statistics);
-        let text = text.with_context(|| format!("cannot read {}", statistics.display()))?;
-        let z_score: ZScore =
-            toml::from_str(&text).with_context(|| format!("{} is damaged", statistics.display()))?;
+        let z_score: ZScore = run_folder::read_toml(statistics)?;
         let features = settings.features.feature_count();
         let fits = z_score.mean.len() == features && z_score.std.len() == features;
         ensure!(fits, "{} does not have {features} features", statistics.display());
@@ -159,7 +157,7 @@ impl Task for SpokenDigitsTask {
         Some(toml::to_string(&self.z_score).expect("numbers"))
     }
 
-    fn batches(&self, split: SplitName) -> Result<Vec<Example>> {
+    fn batches(&self, split: SplitName) -> Result<Examples<'_>> {
         let split = match split {
             SplitName::Train => Split::Train,
             SplitName::Test => Split::Test,
@@ -167,8 +165,11 @@ impl Task for SpokenDigitsTask {
         };
         let mut utterances = self.recordings.load(split, &self.settings)?;
         utterances.iter_mut().for_each(|utterance| self.z_score.apply(&mut utterance.frames));
-        let batches = utterances.chunks(self.batch);
-        Ok(batches.map(|batch| self.example(&batch.iter().collect::<Vec<_>>())).collect())
+        let starts = (0..utterances.len()).step_by(self.batch);
+        Ok(Box::new(starts.map(move |start| {
+            let end = (start + self.batch).min(utterances.len());
+            self.example(&utterances[start..end].iter().collect::<Vec<_>>())
+        })))
     }
 
     fn score_name(&self) -> &'static str {

@@ -20,6 +20,14 @@ fn words_of_the_command_line() {
     refuse(&["bench", "--steps", "0"], &["0", "--steps"]);
     refuse(&["train", "--lr", "NaN"], &["lr"]);
     refuse(&["train", "--lr=-1"], &["lr", "-1"]);
+    refuse(&["train", "--synthetic", "linear"], &["linear", "eprop3"]);
+    refuse(&["train", "--method", "truncated-bptt", "--synthetic", "mlp"], &["mlp", "truncated-bptt-sg"]);
+    refuse(&["train", "--method", "truncated-bptt-sg", "--synthetic", "none"], &["truncated-bptt"]);
+    refuse(&["train", "copy-repeat", "--method", "bptt", "--update", "window"], &["update", "window"]);
+    refuse(&["compare", "copy-repeat"], &["--methods"]);
+    refuse(&["compare", "copy-repeat", "--methods", "eprop3:cubic"], &["cubic"]);
+    refuse(&["compare", "copy-repeat", "--methods", "bptt,bptt"], &["bptt", "twice"]);
+    refuse(&["train", "character-model", "--data", "no-such-book.txt"], &["no-such-book.txt"]);
 }
 
 #[test]
@@ -41,6 +49,10 @@ fn settings_files() {
         ("[network]\ntau_membrane_ms = -3.0", &["tau_membrane_ms", "-3"]),
         ("[rate]\nstrength = -1.0\ntarget_hz = 10.0", &["rate.strength", "-1"]),
         ("[pattern_generation]\nsteps = 0", &["steps", "0"]),
+        ("task = \"copy-repeat\"\n[copy_repeat]\nbits = 0", &["copy_repeat", "bits", "0"]),
+        ("task = \"copy-repeat\"\n[synthetic]\nlambda = 2.0", &["synthetic", "lambda", "2"]),
+        ("task = \"copy-repeat\"\n[synthetic]\nlr = 0.0", &["synthetic.lr", "0"]),
+        ("task = \"character-model\"\n[character_model]\nsteps = 0", &["character_model.steps", "0"]),
     ] {
         std::fs::write(path, settings).expect("written");
         let out = folder.path().join("run");

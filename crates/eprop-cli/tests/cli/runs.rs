@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::support::{eprop, run, succeed, text};
+use crate::support::{eprop, refuse, run, succeed, text};
 use hound::{SampleFormat, WavSpec, WavWriter};
 use serde_json::Value;
 
@@ -192,4 +192,112 @@ fn gradcheck_passes_fails_and_says_so() {
     succeed(&["gradcheck", fixture, "--dtype", "f32", "--tolerance", "1e-4"]);
     let failed = run(&["gradcheck", fixture, "--dtype", "f32", "--tolerance", "1e-12"]);
     assert_eq!(failed.status.code(), Some(1));
+}
+
+/// Eight units, batches of four: what matters here is not what is learnt.
+fn small(folder: &Path) -> std::path::PathBuf {
+    let path = folder.join("small.toml");
+    std::fs::write(&path, "iterations = 4\nbatch = 4\n[network]\nneurons = 8\n").expect("written");
+    path
+}
+
+#[test]
+fn copy_repeat_by_every_method_can_be_repeated_and_evaluated() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = small(folder.path());
+    for arguments in [
+        "eprop3",
+        "eprop3 --synthetic none",
+        "eprop3 --synthetic mlp",
+        "eprop3 --synthetic bp-lambda",
+        "eprop3 --update sequence",
+        "eprop3 --cell alif",
+        "truncated-bptt",
+        "truncated-bptt-sg --synthetic bp-lambda",
+        "bptt",
+        "eprop --signal symmetric",
+    ] {
+        let [first, second] = ["first", "second"].map(|name| folder.path().join(arguments).join(name));
+        let mut train = vec!["train", "copy-repeat", "--config", text(&config), "--method"];
+        train.extend(arguments.split(' '));
+        succeed(&[train.as_slice(), &["--out", text(&first)]].concat());
+        let metrics = read(&first.join("metrics.csv"));
+        let header = metrics.lines().next().expect("a header");
+        assert!(
+            header.ends_with("solved_patterns,solved_repeats,solved_characters,solved_steps"),
+            "{header}"
+        );
+        assert_eq!(metrics.lines().count(), 5);
+        succeed(&["train", "--config", text(&first.join("config.toml")), "--out", text(&second)]);
+        assert_eq!(read(&second.join("metrics.csv")), metrics, "{arguments}");
+        let evaluated = json(&succeed(&["eval", text(&second), "--json"]));
+        assert_eq!(evaluated, json(&read(&first.join("evaluation.json"))), "{arguments}");
+    }
+}
+
+#[test]
+fn copy_repeat_is_learnt_and_its_stages_rise() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    succeed(&["train", "copy-repeat", "--iterations", "250", "--batch", "32", "--out", text(&out)]);
+    let evaluation = json(&read(&out.join("evaluation.json")));
+    assert!(evaluation["solved_steps"].as_f64().is_some_and(|steps| steps >= 5.0), "{evaluation}");
+}
+
+#[test]
+fn a_text_is_learnt_by_character() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let book = folder.path().join("book.txt");
+    std::fs::write(&book, "to be or not to be; that is the question. ".repeat(60)).expect("written");
+    let out = folder.path().join("run");
+    let data = ["train", "character-model", "--data", text(&book), "--iterations", "60", "--batch", "8"];
+    succeed(&[&data[..], &["--out", text(&out)]].concat());
+    let metrics = read(&out.join("metrics.csv"));
+    let bits: Vec<f64> =
+        metrics.lines().skip(1).filter_map(|line| line.split(',').nth(3)?.parse().ok()).collect();
+    assert!(bits[0] > 3.0 && bits[59] < 0.5 * bits[0], "{} to {} bits", bits[0], bits[59]);
+    let evaluated = json(&succeed(&["eval", text(&out), "--json"]));
+    assert_eq!(evaluated, json(&read(&out.join("evaluation.json"))));
+
+    // Without --data, the Markdown files from here on.
+    let train = ["train", "character-model", "--iterations", "1", "--out", "run-without"];
+    let call = || eprop(&train).current_dir(folder.path()).output().expect("the program starts");
+    let refused = call();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("Markdown"));
+    std::fs::write(folder.path().join("notes.md"), "some words of a project\n".repeat(200)).expect("written");
+    assert!(call().status.success());
+}
+
+#[test]
+fn a_comparison_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = small(folder.path());
+    let out = folder.path().join("comparison");
+    let compare = |more: &[&str]| {
+        let fixed = ["compare", "copy-repeat", "--methods", "eprop3:bp-lambda,bptt", "--seeds", "1,2"];
+        [&fixed[..], &["--config", text(&config), "--out", text(&out)], more]
+            .concat()
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let call = |more: &[&str]| {
+        let arguments = compare(more);
+        succeed(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    assert!(call(&[]).contains("4 of 4 runs to do"));
+    let [csv, table] = ["compare.csv", "compare.md"].map(|name| read(&out.join(name)));
+    assert_eq!(csv.lines().count(), 1 + 4 * 4);
+    assert!(csv.contains("\neprop3:bp-lambda,2,4,"), "{csv}");
+    assert_eq!(table.lines().count(), 4);
+    assert!(read(&out.join("compare.svg")).contains("polygon"));
+
+    std::fs::remove_file(out.join("bptt-2").join("evaluation.json")).expect("removed");
+    assert!(call(&[]).contains("1 of 4 runs to do"));
+    assert_eq!(read(&out.join("compare.csv")), csv);
+    // What belongs to another comparison stays.
+    let other = compare(&["--iterations", "5"]);
+    refuse(&other.iter().map(String::as_str).collect::<Vec<_>>(), &["holds something else", "--out"]);
+    assert_eq!(read(&out.join("compare.csv")), csv);
 }

@@ -27,8 +27,8 @@ impl Colour {
     pub(super) const GRID: Self = Self(230, 230, 230);
     pub(super) const BLUE: Self = Self(0, 114, 178);
 
-    /// Okabe and Ito's colours but yellow, which vanishes on white.
-    const SERIES: [Self; 7] = [
+    /// Okabe and Ito's colours but yellow, which vanishes on white, and one that is darker than all of them.
+    const SERIES: [Self; 8] = [
         Self::BLUE,
         Self(213, 94, 0),
         Self(0, 158, 115),
@@ -36,6 +36,7 @@ impl Colour {
         Self(86, 180, 233),
         Self(230, 159, 0),
         Self(85, 85, 85),
+        Self(64, 0, 96),
     ];
 
     /// The colour of series number `index`.
@@ -163,6 +164,13 @@ impl Canvas<'_> {
         let opposite = (corner.0 + size.0, corner.1 + size.1);
         let style = stroke(colour, 0.0);
         let drawn = self.backend.draw_rect(point(corner), point(opposite), &style, true);
+        self.keep(drawn);
+    }
+
+    /// A filled polygon through which what lies under it can be seen.
+    pub(super) fn area(&mut self, corners: &[(f64, f64)], colour: Colour) {
+        let style = RGBAColor(colour.0, colour.1, colour.2, 0.18);
+        let drawn = self.backend.fill_polygon(corners.iter().copied().map(point), &style);
         self.keep(drawn);
     }
 

@@ -59,7 +59,8 @@ impl Lines {
     }
 
     pub(super) fn y_axis(&self) -> Option<Axis> {
-        let points = self.series.iter().flat_map(Series::points).filter(|(x, _)| x.is_finite());
+        let bands = self.series.iter().filter_map(Series::band).flatten().flatten();
+        let points = self.series.iter().flat_map(Series::points).chain(bands).filter(|(x, _)| x.is_finite());
         Axis::over(points.map(|&(_, y)| y), self.scale, 0.05)
     }
 
@@ -93,6 +94,14 @@ impl Lines {
 
     pub(super) fn draw(&self, canvas: &mut Canvas<'_>, frame: &Frame, axes: (&Axis, &Axis)) {
         let coloured: Vec<_> = self.series.iter().zip(self.colours()).collect();
+        for (series, colour) in &coloured {
+            if let Some([low, high]) = series.band() {
+                let edge = |points| runs(points, |point| frame.project(axes, point)).concat();
+                let (low, mut high): (Vec<_>, Vec<_>) = (edge(low), edge(high));
+                high.reverse();
+                canvas.area(&[low, high].concat(), *colour);
+            }
+        }
         // Targets lie under the outputs that should meet them.
         for dashed in [true, false] {
             for (series, colour) in coloured.iter().filter(|(s, _)| s.is_dashed() == dashed) {

@@ -9,6 +9,8 @@ pub struct Series {
     name: String,
     points: Vec<(f64, f64)>,
     dashed: bool,
+    /// The lower and the upper edge of a band around the points.
+    band: Option<[Vec<(f64, f64)>; 2]>,
 }
 
 impl Series {
@@ -23,7 +25,7 @@ impl Series {
     {
         assert_eq!(x.len(), y.len(), "values of x and of y");
         let points = x.iter().zip(y).map(|(&x, &y)| (x.into(), y.into()));
-        Self { name: name.into(), points: points.collect(), dashed: false }
+        Self { name: name.into(), points: points.collect(), dashed: false, band: None }
     }
 
     /// Values at x = 0, `step`, 2 `step` and so on.
@@ -36,6 +38,23 @@ impl Series {
     pub fn dashed(mut self) -> Self {
         self.dashed = true;
         self
+    }
+
+    /// With a band around the points from `low` to `high`, such as quartiles around a median.
+    ///
+    /// # Panics
+    /// If the band does not have as many values as there are points.
+    pub fn with_band<Y: Copy + Into<f64>>(mut self, low: &[Y], high: &[Y]) -> Self {
+        let edge = |values: &[Y]| -> Vec<(f64, f64)> {
+            assert_eq!(values.len(), self.points.len(), "values of a band's edge, and points");
+            self.points.iter().zip(values).map(|(&(x, _), &y)| (x, y.into())).collect()
+        };
+        self.band = Some([edge(low), edge(high)]);
+        self
+    }
+
+    pub(super) fn band(&self) -> Option<&[Vec<(f64, f64)>; 2]> {
+        self.band.as_ref()
     }
 
     pub(super) fn name(&self) -> &str {

@@ -1,0 +1,156 @@
+//! Copy-repeat: a stage of the curriculum at a time.
+
+use anyhow::{Context, Result};
+use burn::tensor::activation::sigmoid;
+use burn::tensor::{Device, Tensor, TensorData};
+use burn_eprop::Batch;
+use eprop_tasks::copy_repeat::{CopyRepeatConfig, Stage};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
+
+use super::{Example, Examples, Task, values};
+use crate::cli::SplitName;
+use crate::config::RunConfig;
+use crate::run_folder;
+
+/// How far the curriculum has come.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Progress {
+    stage: Stage,
+    solved: Option<Stage>,
+}
+
+/// Sequences of random bits, at the stage that the network has reached.
+#[derive(Debug)]
+pub struct CopyRepeatTask {
+    settings: CopyRepeatConfig,
+    progress: Progress,
+    batch: usize,
+    seed: u64,
+    device: Device,
+    rng: StdRng,
+}
+
+impl CopyRepeatTask {
+    /// At the first stage.
+    ///
+    /// # Errors
+    ///
+    /// If the settings are out of range.
+    pub fn train(config: &RunConfig, device: &Device) -> Result<Self> {
+        let settings = config.copy_repeat.clone().context("the settings lack [copy_repeat]")?;
+        settings.validate().context("[copy_repeat]")?;
+        let progress = Progress { stage: settings.first(), solved: None };
+        let (batch, seed) = (config.batch, config.seed);
+        let rng = StdRng::seed_from_u64(seed);
+        settings.check_size(progress.stage, batch).context("[copy_repeat]")?;
+        Ok(Self { settings, progress, batch, seed, device: device.clone(), rng })
+    }
+
+    /// Where a run has come to.
+    ///
+    /// # Errors
+    ///
+    /// As [`train`](Self::train); also if the run's progress is missing or damaged.
+    pub fn evaluate(config: &RunConfig, statistics: &std::path::Path, device: &Device) -> Result<Self> {
+        let progress = run_folder::read_toml(statistics)?;
+        Ok(Self { progress, ..Self::train(config, device)? })
+    }
+}
+
+/// Sequences of a stage as a batch.
+fn example(
+    settings: &CopyRepeatConfig,
+    stage: Stage,
+    size: usize,
+    rng: &mut StdRng,
+    device: &Device,
+) -> Example {
+    let drawn = settings.draw(stage, size, rng);
+    let tensor = |values: Vec<f32>, features: usize| {
+        Tensor::from_data(TensorData::new(values, [size, drawn.steps, features]), device)
+    };
+    let mask = Tensor::from_data(TensorData::new(drawn.mask, [size, drawn.steps]), device);
+    let (inputs, targets) =
+        (tensor(drawn.inputs, settings.inputs()), tensor(drawn.targets, settings.outputs()));
+    Example { batch: Batch::new(inputs, targets).with_mask(mask), classes: Vec::new() }
+}
+
+impl Task for CopyRepeatTask {
+    fn inputs(&self) -> usize {
+        self.settings.inputs()
+    }
+
+    fn outputs(&self) -> usize {
+        self.settings.outputs()
+    }
+
+    fn next(&mut self) -> Example {
+        example(&self.settings, self.progress.stage, self.batch, &mut self.rng, &self.device)
+    }
+
+    /// Raises the stage where it is solved, as far as memory goes.
+    fn observe(&mut self, score: f64) {
+        let Progress { stage, .. } = self.progress;
+        if score < self.settings.criterion_bits {
+            let fits = self.settings.check_size(stage.next(), self.batch).is_ok();
+            self.progress = Progress { stage: if fits { stage.next() } else { stage }, solved: Some(stage) };
+        }
+    }
+
+    fn progress(&self) -> Vec<(&'static str, f64)> {
+        let Progress { stage, solved } = self.progress;
+        let (patterns, repeats, steps) =
+            solved.map_or((0, 0, 0), |solved| (solved.patterns, solved.repeats, solved.steps()));
+        let columns = [
+            ("patterns", stage.patterns),
+            ("repeats", stage.repeats),
+            ("solved_patterns", patterns),
+            ("solved_repeats", repeats),
+            ("solved_characters", patterns * repeats),
+            ("solved_steps", steps),
+        ];
+        columns.map(|(name, number)| (name, number as f64)).into()
+    }
+
+    fn statistics(&self) -> Option<String> {
+        Some(toml::to_string(&self.progress).expect("numbers"))
+    }
+
+    /// New sequences of the last stage that was solved, or of the first: the same in each call.
+    fn batches(&self, split: SplitName) -> Result<Examples<'_>> {
+        let stream = match split {
+            SplitName::Train => 1,
+            SplitName::Test => 2,
+            SplitName::All => 3,
+        };
+        let mut rng = StdRng::seed_from_u64(self.seed.wrapping_mul(4).wrapping_add(stream));
+        let stage = self.progress.solved.unwrap_or_else(|| self.settings.first());
+        self.settings.check_size(stage, self.batch).context("the run's stage")?;
+        let example = example(&self.settings, stage, self.batch, &mut rng, &self.device);
+        Ok(Box::new([example].into_iter()))
+    }
+
+    fn score_name(&self) -> &'static str {
+        "bits"
+    }
+
+    /// The cross-entropy in bits, the mean over output bits and the steps that count.
+    fn score(&self, outputs: &Tensor<3>, example: &Example) -> f64 {
+        let probabilities = values(&sigmoid(outputs.clone()));
+        let targets = values(example.batch.targets());
+        let mask = values(&example.batch.weights());
+        let count = self.settings.outputs();
+        let mut bits = 0.0;
+        let rows = probabilities.chunks(count).zip(targets.chunks(count)).zip(&mask);
+        for ((probabilities, targets), _) in rows.filter(|(_, mask)| **mask > 0.0) {
+            for (&probability, &target) in probabilities.iter().zip(targets) {
+                let hit = if target > 0.5 { probability } else { 1.0 - probability };
+                bits -= f64::from(hit.max(f32::MIN_POSITIVE)).log2();
+            }
+        }
+        bits / (count as f64 * f64::from(mask.iter().sum::<f32>()))
+    }
+}
