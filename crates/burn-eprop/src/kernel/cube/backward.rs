@@ -23,7 +23,7 @@ pub(super) fn back_propagate(
     let (gradient, feedback) = (computed(gradient), computed(feedback));
     let argument = |tensor| computed(tensor).into_buffer_arg();
     let coefficients = coefficients.0.into_iter().map(argument).collect();
-    let (ends, drives) = (!end.0.is_empty(), !drive.0.is_empty());
+    let (ends, drives) = (!end.0.is_empty(), drive.0.len());
     let (end, drive) =
         (end.0.into_iter().map(argument).collect(), drive.0.into_iter().map(argument).collect());
     let w = empty(&gradient, &[steps * batch, plan.currents * post]);
@@ -86,7 +86,7 @@ fn run<F: Float>(
     #[comptime] plan: Coefficients,
     #[comptime] bounded: bool,
     #[comptime] ends: bool,
-    #[comptime] drives: bool,
+    #[comptime] drives: usize,
     #[define(F)] _element: ElemType,
 ) {
     let pre_decay = pre_decay.get::<F>();
@@ -143,9 +143,10 @@ fn run<F: Float>(
                     let value = lambda[lambda_after + component * of_component + j];
                     sum += product::<F>(coefficients, at, value, comptime!(plan.b(component, current)));
                 }
-                if comptime!(drives) {
+                #[unroll]
+                for part in 0..drives {
                     if index == 0 {
-                        sum += drive[0][element * columns + current * post + j];
+                        sum += drive[part][element * columns + current * post + j];
                     }
                 }
                 w[now + current * post + j] = sum;
