@@ -19,6 +19,7 @@ use crate::cli::TrainArgs;
 use crate::device::DeviceName;
 use crate::method::{CellName, MethodName, SignalName};
 use crate::model;
+use crate::presets;
 use crate::task::CharacterModelConfig;
 
 /// Largest number of neurons and of sequences in a batch: beyond it no machine has the memory.
@@ -274,13 +275,7 @@ impl RunConfig {
             TaskName::PatternGeneration | TaskName::SpokenDigits => MethodName::Eprop,
         };
         let method = choice(&asked, "method", source)?.unwrap_or(default_method);
-        let defaults = match task {
-            TaskName::CharacterModel => character_model(cell, method),
-            TaskName::CopyRepeat => copy_repeat(cell, method),
-            TaskName::PatternGeneration => pattern_generation(cell, method),
-            TaskName::SpokenDigits => spoken_digits(cell, method),
-        };
-        let mut table = Table::try_from(defaults).context("default settings")?;
+        let mut table = Table::try_from(presets::of(task, cell, method)).context("default settings")?;
         merge(&mut table, asked);
         let config: Self = table.try_into().with_context(|| describe(source))?;
         config.validate().with_context(|| describe(source))?;
@@ -432,136 +427,5 @@ fn merge(base: &mut Table, over: Table) {
                 base.insert(key, value);
             }
         }
-    }
-}
-
-/// Pattern generation as in Bellec et al. 2019, with three outputs.
-fn pattern_generation(cell: CellName, method: MethodName) -> RunConfig {
-    let lstm = cell == CellName::Lstm;
-    RunConfig {
-        task: TaskName::PatternGeneration,
-        method,
-        signal: SignalName::Random,
-        signal_decay: 1e-3,
-        cell,
-        device: DeviceName::Flex,
-        seed: 1,
-        iterations: 1000,
-        batch: 1,
-        chunk: 1000,
-        update: Update::Sequence,
-        lr: 3e-3,
-        optimizer: OptimizerName::Adam,
-        schedule: Schedule::Cosine,
-        clip_norm: None,
-        data: None,
-        network: NetworkSettings {
-            neurons: 100,
-            dt_ms: 1.0,
-            tau_membrane_ms: 30.0,
-            tau_adaptation_ms: 200.0,
-            adaptation_strength: 0.003,
-            threshold: 0.03,
-            refractory_steps: 0,
-            input_normalization: InputNormalization::OneMinusDecay,
-            input_gain: 1.0,
-            recurrent_gain: 1.0,
-            tau_readout_ms: 30.0,
-            readout_normalized: true,
-        },
-        rate: (!lstm).then_some(RateSettings { strength: 300.0, target_hz: 10.0 }),
-        synthetic: SyntheticSettings { kind: default_synthetic(method), ..SyntheticSettings::default() },
-        character_model: None,
-        copy_repeat: None,
-        pattern_generation: Some(PatternGenerationConfig::default()),
-        spoken_digits: None,
-    }
-}
-
-fn default_synthetic(method: MethodName) -> SyntheticName {
-    match method {
-        MethodName::Eprop3 | MethodName::TruncatedBpttSg => SyntheticName::Linear,
-        _ => SyntheticName::None,
-    }
-}
-
-/// One step a frame of 10 ms; about ten passes over the training recordings.
-fn spoken_digits(cell: CellName, method: MethodName) -> RunConfig {
-    let lstm = cell == CellName::Lstm;
-    RunConfig {
-        task: TaskName::SpokenDigits,
-        signal: SignalName::Random,
-        signal_decay: if lstm { 1e-3 } else { 1e-2 },
-        iterations: 750,
-        batch: 32,
-        chunk: 100,
-        lr: 5e-3,
-        network: NetworkSettings {
-            neurons: 200,
-            dt_ms: 10.0,
-            tau_membrane_ms: 200.0,
-            tau_adaptation_ms: 2000.0,
-            adaptation_strength: 0.1,
-            threshold: 0.6,
-            refractory_steps: 0,
-            input_normalization: InputNormalization::Unit,
-            input_gain: if lstm { 1.0 } else { 0.1 },
-            recurrent_gain: if lstm { 1.0 } else { 0.5 },
-            tau_readout_ms: if lstm { 0.0 } else { 200.0 },
-            readout_normalized: false,
-        },
-        rate: (!lstm).then_some(RateSettings { strength: 1.0, target_hz: 5.0 }),
-        pattern_generation: None,
-        spoken_digits: Some(SpokenDigitsConfig::default()),
-        ..pattern_generation(cell, method)
-    }
-}
-
-/// Copy-repeat in windows of 4 steps.
-fn copy_repeat(cell: CellName, method: MethodName) -> RunConfig {
-    let digits = spoken_digits(cell, method);
-    let (by_window, lstm) = (method.has_windows(), cell == CellName::Lstm);
-    RunConfig {
-        task: TaskName::CopyRepeat,
-        signal: SignalName::Symmetric,
-        iterations: 3000,
-        batch: 100,
-        chunk: 4,
-        update: if by_window { Update::Window } else { Update::Sequence },
-        lr: if by_window { 3e-3 } else { 1e-2 },
-        schedule: Schedule::Constant,
-        network: NetworkSettings {
-            neurons: 100,
-            dt_ms: 1.0,
-            tau_membrane_ms: 10.0,
-            tau_adaptation_ms: 100.0,
-            input_gain: if lstm { 1.0 } else { 2.0 },
-            recurrent_gain: 1.0,
-            tau_readout_ms: 0.0,
-            ..digits.network.clone()
-        },
-        rate: None,
-        copy_repeat: Some(CopyRepeatConfig::default()),
-        spoken_digits: None,
-        ..digits
-    }
-}
-
-/// Excerpts of 64 characters in windows of 4 steps. A synthetic gradient does harm where each step has a loss of its own.
-fn character_model(cell: CellName, method: MethodName) -> RunConfig {
-    let copying = copy_repeat(cell, method);
-    let kind = match method {
-        MethodName::Eprop3 => SyntheticName::None,
-        _ => copying.synthetic.kind,
-    };
-    RunConfig {
-        task: TaskName::CharacterModel,
-        iterations: 500,
-        batch: 32,
-        network: NetworkSettings { neurons: 128, ..copying.network.clone() },
-        synthetic: SyntheticSettings { kind, ..copying.synthetic.clone() },
-        character_model: Some(CharacterModelConfig::default()),
-        copy_repeat: None,
-        ..copying
     }
 }

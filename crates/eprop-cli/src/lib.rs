@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod model;
 pub mod output;
 pub mod plots;
+pub mod presets;
 pub mod progress;
 pub mod run_folder;
 pub mod task;
