@@ -30,6 +30,8 @@ fn context() -> SignalContext {
         error: tensor(vec![1.0, -2.0, 0.0, 3.0], [1, 2, 2], &options),
         outputs: Tensor::zeros([1, 2, 2], options.clone()),
         targets: Tensor::zeros([1, 2, 2], options.clone()),
+        inputs: Tensor::zeros([1, 2, 1], options.clone()),
+        teaching: None,
         neurons: Tensor::zeros([1, 2, 3], options.clone()),
         mask: Tensor::ones([1, 2, 1], options.clone()),
         time: 0..2,

@@ -16,6 +16,7 @@ const STRETCH: usize = 256;
 pub struct Batch {
     inputs: Tensor<3>,
     targets: Tensor<3>,
+    teaching: Option<Tensor<3>>,
     mask: Option<Tensor<2>>,
     lengths: Option<Vec<usize>>,
     loss_steps: OnceLock<f64>,
@@ -29,6 +30,8 @@ pub(crate) struct BatchChunk {
     pub(crate) inputs: Tensor<3>,
     /// [steps, batch, outputs]
     pub(crate) targets: Tensor<3>,
+    /// What a learned signal sees of the targets, [steps, batch, values].
+    pub(crate) teaching: Option<Tensor<3>>,
     /// The mask, and 0 behind a sequence's end, [steps, batch, 1].
     pub(crate) mask: Tensor<3>,
     /// Weight of each step in the loss, the mask divided by the number of steps under a mean, [steps, batch, 1].
@@ -55,7 +58,28 @@ impl Batch {
             of_inputs.iter().chain(&of_targets).all(|&size| size > 0),
             "empty batch: inputs {of_inputs:?}, targets {of_targets:?}"
         );
-        Self { inputs, targets, mask: None, lengths: None, loss_steps: OnceLock::new(), follows: None }
+        Self {
+            inputs,
+            targets,
+            teaching: None,
+            mask: None,
+            lengths: None,
+            loss_steps: OnceLock::new(),
+            follows: None,
+        }
+    }
+
+    /// Says what a [learned signal](crate::signal::Learned) sees of the targets, [batch, time, values]: a code of them in
+    /// spikes, say.
+    ///
+    /// # Panics
+    ///
+    /// If batch or time are not those of the inputs, or there is no value.
+    pub fn with_teaching(self, teaching: Tensor<3>) -> Self {
+        let given = teaching.dims();
+        let expected = [self.size(), self.steps(), given[2].max(1)];
+        assert_eq!(given, expected, "teaching {given:?} where [batch, time, values] {expected:?} is needed");
+        Self { teaching: Some(teaching), ..self }
     }
 
     /// Weighs each step's loss by `mask` [batch, time], usually 0 or 1.
@@ -129,6 +153,11 @@ impl Batch {
         &self.targets
     }
 
+    /// What a learned signal sees of the targets, [batch, time, values], where there is something.
+    pub fn teaching(&self) -> Option<&Tensor<3>> {
+        self.teaching.as_ref()
+    }
+
     /// The lengths of the sequences.
     pub fn lengths(&self) -> Vec<usize> {
         self.lengths.clone().unwrap_or_else(|| vec![self.steps(); self.size()])
@@ -148,6 +177,7 @@ impl Batch {
         Self {
             inputs: self.inputs.clone().slice_dim(1, time.clone()),
             targets: self.targets.clone().slice_dim(1, time.clone()),
+            teaching: self.teaching.clone().map(|teaching| teaching.slice_dim(1, time.clone())),
             mask: self.mask.clone().map(|mask| mask.slice_dim(1, time.clone())),
             lengths: self
                 .lengths
@@ -167,6 +197,7 @@ impl Batch {
         Self {
             inputs: some(&self.inputs),
             targets: some(&self.targets),
+            teaching: self.teaching.as_ref().map(some),
             mask: self.mask.clone().map(|mask| mask.slice_dim(0, sequences.clone())),
             lengths: self.lengths.as_ref().map(|lengths| lengths[sequences.clone()].to_vec()),
             loss_steps: self.loss_steps().into(),
@@ -179,6 +210,7 @@ impl Batch {
         Self {
             inputs: self.inputs.to_device(device),
             targets: self.targets.to_device(device),
+            teaching: self.teaching.map(|teaching| teaching.to_device(device)),
             mask: self.mask.map(|mask| mask.to_device(device)),
             ..self
         }
@@ -201,10 +233,11 @@ impl Batch {
         *self.loss_steps.get_or_init(count)
     }
 
-    /// Checks inputs, targets and mask for NaN and infinity.
+    /// Checks inputs, targets, teaching and mask for NaN and infinity.
     pub fn check_finite(&self) -> Result<(), NonFinite> {
         check_finite("inputs", &self.inputs)?;
         check_finite("targets", &self.targets)?;
+        self.teaching.as_ref().map_or(Ok(()), |teaching| check_finite("teaching", teaching))?;
         self.mask.as_ref().map_or(Ok(()), |mask| check_finite("mask", mask))
     }
 
@@ -252,6 +285,7 @@ impl Batch {
         BatchChunk {
             inputs: piece(self.inputs.clone()),
             targets: piece(self.targets.clone()),
+            teaching: self.teaching.clone().map(piece),
             weight: mask.clone().mul_scalar(1.0 / loss_steps),
             mask,
             valid: self.valid_in(time.clone()).map(column),

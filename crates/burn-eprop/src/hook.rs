@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
-use burn::module::{Module, ModuleVisitor, Param, ParamId, list_param_ids};
+use burn::module::{Module, list_param_ids};
 use burn::optim::{GradientsParams, ModuleOptimizer, OptimizerRecord};
 use burn::tensor::{Bytes, DType, Tensor, TensorData};
 use burn_pack::{Reader, Writer};
 
-use crate::batch::{Batch, check_finite};
+use crate::batch::Batch;
 use crate::carried::{Archive, Carried};
 use crate::cell::Cell;
 use crate::error::NonFinite;
 use crate::estimator::{Estimate, GradientEstimator, OnlineEstimator};
+use crate::gradients::survey;
 use crate::network::Network;
 
 /// Name of the optimizer's part of a record.
@@ -205,7 +206,7 @@ impl<E, S> OptimizerHook<E, S> {
         E: GradientEstimator<C>,
     {
         let Estimate { loss, rate_loss, outputs, firing_rates, gradients } = estimate;
-        let (gradient_norm, mut non_finite) = survey(&network, &gradients);
+        let (gradient_norm, mut non_finite) = survey_network(&network, &gradients);
         if !loss.is_finite() || !rate_loss.is_finite() {
             non_finite = Some(NonFinite { what: "loss".into() });
         }
@@ -289,55 +290,9 @@ fn read_tensors(path: &Path) -> Result<BTreeMap<String, TensorData>, String> {
     parts.collect()
 }
 
-/// The norm of all gradients together, and the first gradient that is not finite.
-fn survey<C: Cell>(network: &Network<C>, gradients: &GradientsParams) -> (f64, Option<NonFinite>) {
+/// The norm of all gradients of weights together, and the first gradient that is not finite.
+fn survey_network<C: Cell>(network: &Network<C>, gradients: &GradientsParams) -> (f64, Option<NonFinite>) {
     let mut aside = network.synthetic_gradient.as_ref().map(list_param_ids).unwrap_or_default();
     aside.push(network.feedback.id);
-    let mut survey = Survey { gradients, aside, path: Vec::new(), norm: 0.0, non_finite: None };
-    network.visit(&mut survey);
-    (survey.norm, survey.non_finite)
-}
-
-/// Euclidean norm, also where squares overflow the tensor's type.
-fn norm<const D: usize>(tensor: &Tensor<D>) -> f64 {
-    let root = |tensor: Tensor<D>| (tensor.clone() * tensor).sum().into_scalar::<f64>().sqrt();
-    let norm = root(tensor.clone());
-    if norm.is_finite() {
-        return norm;
-    }
-    let largest = tensor.clone().abs().max().into_scalar::<f64>();
-    largest * root(tensor.clone().mul_scalar(1.0 / largest))
-}
-
-struct Survey<'a> {
-    gradients: &'a GradientsParams,
-    /// What does not count in the norm.
-    aside: Vec<ParamId>,
-    path: Vec<String>,
-    norm: f64,
-    non_finite: Option<NonFinite>,
-}
-
-impl ModuleVisitor for Survey<'_> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let Some(gradient) = self.gradients.get::<D>(param.id) else {
-            return;
-        };
-        let norm = norm(&gradient);
-        if self.non_finite.is_none() && !norm.is_finite() {
-            let what = format!("the gradient of `{}`", self.path.join("."));
-            self.non_finite = check_finite(&what, &gradient).err();
-        }
-        if !self.aside.contains(&param.id) {
-            self.norm = self.norm.hypot(norm);
-        }
-    }
+    survey(network, gradients, aside)
 }

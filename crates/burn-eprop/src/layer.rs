@@ -8,7 +8,8 @@ use crate::cell::{Cell, CellState, Linearization, SimulatedChunk, SynapticChunk,
 use crate::eligibility::{Presynaptic, Synapses};
 use crate::kernel::graph::SimulatedSequence;
 use crate::kernel::{self, List};
-use crate::steps::{multiply_steps, split_steps};
+use crate::steps::split_steps;
+use crate::weights::LayerWeights;
 
 /// A population with its synapses: inputs, recurrent connections and bias.
 #[derive(Module, Debug)]
@@ -53,8 +54,8 @@ pub(crate) struct LayerRun {
     pub(crate) outputs: Vec<Tensor<2>>,
     /// The state after the last step.
     pub(crate) state: CellState,
-    /// The steps, where they were to be recorded.
-    pub(crate) transition: Option<Transition>,
+    /// The steps, where they were to be recorded: together, or one by one in the graph.
+    pub(crate) transitions: Vec<Transition>,
     /// A leaf of zeros for each step, added to z wherever it leaves the neuron, where they were asked for.
     pub(crate) probes: Vec<Tensor<2>>,
 }
@@ -92,59 +93,70 @@ pub(crate) enum Purpose {
     Record,
 }
 
+/// Whether and how the steps of a run are recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Record {
+    /// Not at all.
+    Nothing,
+    /// Outside of the graph, all steps together.
+    Outside,
+    /// In the graph, one by one: cutting many steps apart again would take time in proportion to the square of their number.
+    InGraph,
+}
+
 /// How a layer is run.
 #[derive(Clone, Copy)]
 pub(crate) struct RunOptions {
     /// Which paths stay in the autodiff graph.
     pub(crate) paths: GradientPaths,
     /// Whether to record the steps.
-    pub(crate) record: bool,
+    pub(crate) record: Record,
     /// Whether to add leaves to z, whose gradients are the total derivatives dE/dz.
     pub(crate) probe: bool,
 }
 
 impl RunOptions {
     /// A run that records nothing.
-    pub(crate) const PLAIN: Self = Self { paths: GradientPaths::ALL, record: false, probe: false };
+    pub(crate) const PLAIN: Self = Self { paths: GradientPaths::ALL, record: Record::Nothing, probe: false };
 }
 
-/// Recurrent weights [neurons, currents · neurons] with 0 from each neuron to itself.
-pub(crate) fn without_autapses(weights: Tensor<2>) -> Tensor<2> {
-    let [neurons, targets] = weights.dims();
+/// Recurrent weights [.., neurons, currents · neurons] with 0 from each neuron to itself.
+pub(crate) fn without_autapses<const D: usize>(weights: Tensor<D>) -> Tensor<D> {
+    let (neurons, targets) = (weights.dims()[D - 2], weights.dims()[D - 1]);
     let eye = Tensor::<2>::eye(neurons, &weights.device()).cast(weights.dtype());
-    weights.clone() - weights * eye.repeat_dim(1, targets / neurons)
+    let others = eye.repeat_dim(1, targets / neurons).neg().add_scalar(1.0);
+    weights * others.unsqueeze()
 }
 
 impl<C: Cell> RecurrentLayer<C> {
-    /// W_rec as the dynamics see it: without autapses where the cell has none.
-    fn recurrent_weights(&self) -> Tensor<2> {
-        let weights = self.w_rec.val();
-        if C::AUTAPSES { weights } else { without_autapses(weights) }
+    /// The weights as the dynamics see them: without autapses where the cell has none.
+    pub(crate) fn weights(&self) -> LayerWeights {
+        let w_rec = self.w_rec.val();
+        LayerWeights::shared(
+            self.w_in.val(),
+            if C::AUTAPSES { w_rec } else { without_autapses(w_rec) },
+            self.bias.as_ref().map(Param::val),
+        )
     }
 
-    /// Σ W_in x + b of a chunk, by step, [batch, currents · neurons].
-    fn input_currents(&self, inputs: &[Tensor<2>]) -> Vec<Tensor<2>> {
-        let weights = self.w_in.val();
-        let mut currents = multiply_steps(inputs, weights);
-        if let Some(bias) = &self.bias {
-            let bias = bias.val().unsqueeze();
-            currents = currents.into_iter().map(|current| current + bias.clone()).collect();
-        }
-        currents
-    }
-
-    /// Runs the layer through a chunk of inputs, by step, [batch, inputs].
-    pub(crate) fn run(&self, state: CellState, inputs: &[Tensor<2>], options: RunOptions) -> LayerRun {
-        let w_rec = self.recurrent_weights();
+    /// Runs the layer with some weights through a chunk of inputs, by step, [batch, inputs].
+    pub(crate) fn run(
+        &self,
+        weights: &LayerWeights,
+        state: CellState,
+        inputs: &[Tensor<2>],
+        options: RunOptions,
+    ) -> LayerRun {
         let neurons = self.cell.neurons();
         let mut recorded = vec![state.detach()];
         let mut currents_at = Vec::new();
+        let mut transitions = Vec::new();
         let mut outputs = Vec::new();
         let mut probes = Vec::new();
         let mut before = state;
-        for input in self.input_currents(inputs) {
+        for input in weights.input_currents(inputs) {
             let recurrent = follow(&before.output, options.paths.recurrent);
-            let total = input + recurrent.matmul(w_rec.clone());
+            let total = input + weights.w_rec.multiply(recurrent);
             let currents: Vec<_> = match C::CURRENTS {
                 1 => vec![total],
                 count => {
@@ -153,9 +165,15 @@ impl<C: Cell> RecurrentLayer<C> {
             };
             let seen = CellState { output: follow(&before.output, options.paths.reset), ..before.clone() };
             let mut after = self.cell.step(&seen, &currents);
-            if options.record {
-                recorded.push(after.detach());
-                currents_at.push(currents.into_iter().map(Tensor::without_autodiff).collect());
+            match options.record {
+                Record::Nothing => {}
+                Record::Outside => {
+                    recorded.push(after.detach());
+                    currents_at.push(currents.into_iter().map(Tensor::without_autodiff).collect());
+                }
+                Record::InGraph => {
+                    transitions.push(Transition { before: seen, currents, after: after.clone() });
+                }
             }
             if options.probe {
                 let probe = after.output.zeros_like().without_autodiff().autodiff().require_grad();
@@ -165,41 +183,34 @@ impl<C: Cell> RecurrentLayer<C> {
             outputs.push(after.output.clone());
             before = after;
         }
-        LayerRun {
-            outputs,
-            state: before,
-            transition: options.record.then(|| Transition::between(&recorded, &currents_at)),
-            probes,
+        if options.record == Record::Outside {
+            transitions.push(Transition::between(&recorded, &currents_at));
         }
+        LayerRun { outputs, state: before, transitions, probes }
     }
 
     /// Runs the layer through a chunk of inputs [steps, batch, inputs] outside of autodiff, by the cell's kernel where
     /// it has one.
     pub(crate) fn advance(&self, state: &mut CellState, inputs: Tensor<3>, purpose: Purpose) -> LayerChunk {
         let before = state.output.clone();
+        let weights = self.weights();
         let simulated = match purpose {
             Purpose::Record => None,
-            Purpose::Outputs | Purpose::Traces => self.cell.simulate(&SynapticChunk {
-                state: state.clone(),
-                inputs: inputs.clone(),
-                w_in: self.w_in.val(),
-                bias: self.bias.as_ref().map(Param::val),
-                w_rec: self.recurrent_weights(),
-            }),
+            Purpose::Outputs | Purpose::Traces => {
+                self.cell.simulate(&weights.chunk(state.clone(), inputs.clone()))
+            }
         };
         let (outputs, after, linearization, transition) = match simulated {
             Some(SimulatedChunk { outputs, state, linearization, .. }) => {
                 (outputs, state, Some(linearization), None)
             }
             None => {
-                let options = RunOptions {
-                    paths: GradientPaths::LOCAL,
-                    record: purpose != Purpose::Outputs,
-                    probe: false,
-                };
-                let run = self.run(state.clone(), &split_steps(inputs.clone()), options);
-                let linearization = run.transition.as_ref().map(|transition| self.cell.linearize(transition));
-                (Tensor::stack(run.outputs, 0), run.state, linearization, run.transition)
+                let record = if purpose == Purpose::Outputs { Record::Nothing } else { Record::Outside };
+                let options = RunOptions { paths: GradientPaths::LOCAL, record, probe: false };
+                let mut run = self.run(&weights, state.clone(), &split_steps(inputs.clone()), options);
+                let transition = run.transitions.pop();
+                let linearization = transition.as_ref().map(|transition| self.cell.linearize(transition));
+                (Tensor::stack(run.outputs, 0), run.state, linearization, transition)
             }
         };
         *state = after;
@@ -252,10 +263,11 @@ impl<C: Cell> RecurrentLayer<C> {
         }
     }
 
-    /// Runs the layer through a whole sequence [steps, batch, inputs] in its autodiff graph, by the cell's kernel; `None`
-    /// where it has none. The graph sees one node. Unless `bounded`, the state leaves the graph.
+    /// Runs the layer with some weights through a whole sequence [steps, batch, inputs] in its autodiff graph, by the cell's
+    /// kernel; `None` where it has none. The graph sees one node. Unless `bounded`, the state leaves the graph.
     pub(crate) fn connect(
         &self,
+        weights: &LayerWeights,
         state: &mut CellState,
         inputs: Tensor<3>,
         paths: GradientPaths,
@@ -266,26 +278,19 @@ impl<C: Cell> RecurrentLayer<C> {
             return None;
         }
         let plain = |tensor: &Tensor<2>| tensor.clone().without_autodiff();
-        let (w_in, w_rec) = (self.w_in.val(), self.recurrent_weights());
-        let bias = self.bias.as_ref().map(Param::val);
-        let simulated = self.cell.valid().simulate(&SynapticChunk {
-            state: state.detach(),
-            inputs: inputs.clone().without_autodiff(),
-            w_in: plain(&w_in),
-            bias: bias.clone().map(Tensor::without_autodiff),
-            w_rec: plain(&w_rec),
-        })?;
+        let chunk = weights.chunk(state.clone(), inputs.clone());
+        let simulated = self.cell.valid().simulate(&chunk.detach())?;
         let SimulatedChunk { outputs, state: after, linearization, own_output } = simulated;
         let [steps, batch, neurons] = outputs.dims();
         let columns = C::CURRENTS * neurons;
         let options: TensorCreationOptions = (&outputs.device(), outputs.dtype()).into();
         let mut feedback = match paths.recurrent {
-            true => plain(&w_rec).transpose(),
-            false => Tensor::zeros([columns, neurons], options.clone()),
+            true => chunk.w_rec.clone().without_autodiff().swap_dims(1, 2),
+            false => Tensor::zeros([1, columns, neurons], options.clone()),
         };
-        if let Some(weights) = own_output.filter(|_| paths.reset) {
+        if let Some(reset) = own_output.filter(|_| paths.reset) {
             let eye = Tensor::<2>::eye(neurons, &outputs.device()).cast(outputs.dtype());
-            feedback = feedback + eye * weights.unsqueeze();
+            feedback = feedback + (eye * reset.unsqueeze()).unsqueeze();
         }
         let before = if bounded { state.output.clone() } else { plain(&state.output) };
         let (hidden, probe) = match bounded {
@@ -297,21 +302,21 @@ impl<C: Cell> RecurrentLayer<C> {
         };
         let (plan, coefficients) = kernel::plan(&linearization);
         let gain = linearization.folded.as_ref().map(|folded| folded.gain.clone());
+        let SynapticChunk { w_in, w_rec, bias, .. } = chunk;
         // All tensors of a node are in the graph, or are constants of it.
-        let node = |tensor: Tensor<2>| tensor.into_dispatch();
         let sequence = SimulatedSequence {
-            bias: bias.unwrap_or_else(|| Tensor::zeros([columns], options)).into_dispatch(),
+            bias: bias.unwrap_or_else(|| Tensor::zeros([1, columns], options)).into_dispatch(),
             inputs: inputs.into_dispatch(),
-            w_in: node(w_in),
-            w_rec: node(w_rec),
+            w_in: w_in.into_dispatch(),
+            w_rec: w_rec.into_dispatch(),
             probe: probe.clone().map_or_else(|| plain(&state.output).into_dispatch(), Tensor::into_dispatch),
-            hidden: node(hidden),
+            hidden: hidden.into_dispatch(),
             end: List::lower(after.hidden.iter().filter(|_| bounded).cloned()),
             gain: List::lower(gain),
             outputs: outputs.into_dispatch(),
-            before: node(before),
+            before: before.into_dispatch(),
             coefficients: List::lower(coefficients),
-            feedback: node(feedback),
+            feedback: feedback.into_dispatch(),
         };
         let results = kernel::connect(sequence, plan, bounded);
         *state = after;

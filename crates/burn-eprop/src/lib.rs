@@ -11,11 +11,13 @@ pub mod constant;
 pub mod eligibility;
 pub mod error;
 pub mod estimator;
+pub mod gradients;
 pub mod hook;
 pub mod init;
 pub mod kernel;
 mod layer;
 pub mod loss;
+pub mod meta;
 pub mod network;
 pub mod readout;
 pub mod signal;
@@ -23,6 +25,7 @@ pub mod surrogate;
 pub mod synthetic_gradient;
 
 mod steps;
+mod weights;
 
 pub use batch::Batch;
 pub use cell::Cell;

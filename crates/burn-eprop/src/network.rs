@@ -12,10 +12,11 @@ use crate::error::ConfigError;
 use crate::init::{Initializer, float_options, float_param};
 use crate::kernel;
 pub use crate::layer::{GradientPaths, RecurrentLayer};
-pub(crate) use crate::layer::{LayerChunk, LayerNode, Purpose, RunOptions};
+pub(crate) use crate::layer::{LayerChunk, LayerNode, Purpose, Record, RunOptions};
 use crate::readout::{LeakyReadout, LeakyReadoutConfig};
 use crate::steps::{join_layers, split_steps};
 use crate::synthetic_gradient::{SyntheticGradient, SyntheticGradientConfig};
+pub use crate::weights::{LayerWeights, Weights};
 
 /// Steps that [`Network::forward`] simulates at a time.
 const FORWARD_CHUNK: usize = 64;
@@ -215,12 +216,13 @@ impl<C: Cell> Network<C> {
                 (Tensor::cat(outputs, 0).swap_dims(0, 1), state)
             });
         }
+        let weights = self.weights();
         let outputs = chunks
             .map(|chunk| {
                 let mut below = split_steps(chunk);
                 let mut layers = Vec::with_capacity(self.layers.len());
-                for (layer, state) in self.layers.iter().zip(&mut state.layers) {
-                    let run = layer.run(state.clone(), &below, RunOptions::PLAIN);
+                for ((layer, weights), state) in self.layers.iter().zip(&weights).zip(&mut state.layers) {
+                    let run = layer.run(weights, state.clone(), &below, RunOptions::PLAIN);
                     *state = run.state;
                     below = run.outputs;
                     layers.push(below.clone());
@@ -233,10 +235,17 @@ impl<C: Cell> Network<C> {
         (Tensor::cat(outputs, 0).swap_dims(0, 1), state)
     }
 
-    /// Runs all layers and the readout through a whole sequence [steps, batch, inputs] in the autodiff graph, by kernels;
-    /// `None` where the cell has none. Returns the layers and y. Unless `bounded`, the state leaves the graph.
+    /// The weights of all layers.
+    pub(crate) fn weights(&self) -> Vec<LayerWeights> {
+        self.layers.iter().map(RecurrentLayer::weights).collect()
+    }
+
+    /// Runs all layers, with some weights, and the readout through a whole sequence [steps, batch, inputs] in the autodiff
+    /// graph, by kernels; `None` where the cell has none. Returns the layers and y. Unless `bounded`, the state leaves the
+    /// graph.
     pub(crate) fn connect(
         &self,
+        weights: &[LayerWeights],
         state: &mut NetworkState,
         inputs: Tensor<3>,
         paths: GradientPaths,
@@ -245,8 +254,8 @@ impl<C: Cell> Network<C> {
         let mut below = inputs;
         let mut layers = Vec::with_capacity(self.layers.len());
         let mut after = state.clone();
-        for (layer, state) in self.layers.iter().zip(&mut after.layers) {
-            let node = layer.connect(state, below, paths, bounded)?;
+        for ((layer, weights), state) in self.layers.iter().zip(weights).zip(&mut after.layers) {
+            let node = layer.connect(weights, state, below, paths, bounded)?;
             let outputs = node.outputs.clone();
             below = if paths.between_layers { outputs } else { outputs.detach() };
             layers.push(node);

@@ -60,6 +60,26 @@ pub(crate) fn low_pass(x: Tensor<3>, decay: f64, last: Option<Tensor<2>>) -> (Te
     (Tensor::stack(filtered, 0), last)
 }
 
+/// `y^t = decay · y^{t−1} + x^t` over `x` [steps, batch, feature] from 0, or backwards in time, in the autodiff graph of x.
+pub(crate) fn filter_in_graph(x: Tensor<3>, decay: f64, backwards: bool) -> Tensor<3> {
+    if decay == 0.0 {
+        return x;
+    }
+    if kernel::is_supported(&x.clone().without_autodiff()) {
+        return match backwards {
+            true => kernel::filter(x.flip([0]), decay).flip([0]),
+            false => kernel::filter(x, decay),
+        };
+    }
+    let [steps, batch, features] = x.dims();
+    let power = |to: usize, from: usize| if to >= from { decay.powi((to - from) as i32) } else { 0.0 };
+    let powers = (0..steps).flat_map(|to| (0..steps).map(move |from| power(to, from)));
+    let data = TensorData::new(powers.collect::<Vec<_>>(), [steps, steps]);
+    let powers = Tensor::<2>::from_data(data, (&x.device(), x.dtype()));
+    let powers = if backwards { powers.transpose() } else { powers };
+    powers.matmul(x.reshape([steps, batch * features])).reshape([steps, batch, features])
+}
+
 /// `y^t = decay · y^{t+1} + x^t`, backwards in time from 0. Returns all y.
 pub(crate) fn low_pass_backwards(x: Tensor<3>, decay: f64) -> Tensor<3> {
     if decay == 0.0 {

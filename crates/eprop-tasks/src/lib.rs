@@ -8,14 +8,22 @@
 //! | [`copy_repeat`] | copy-repeat: sequences and curriculum |
 //! | [`text`] | text as characters |
 //! | [`pattern_generation`] | sums of sines from frozen noise, and the error measure |
-//! | [`plot`] | learning curves, rasters, signals and confusion matrices as SVG |
+//! | [`arm_reaching`] | one-shot paths of a two-joint arm, and the error measure |
+//! | [`sine_regression`] | one-shot sine waves |
+//! | [`population_code`] | numbers as spikes, and back |
+//! | [`clock`] | an input that tells the time in a trial |
+//! | [`plot`] | learning curves, rasters, signals, paths and confusion matrices as SVG |
 
+pub mod arm_reaching;
 pub mod audio;
+pub mod clock;
 pub mod copy_repeat;
 pub mod features;
 pub mod pattern_generation;
 pub mod plot;
+pub mod population_code;
 mod range_error;
+pub mod sine_regression;
 pub mod spoken_digits;
 pub mod text;
 

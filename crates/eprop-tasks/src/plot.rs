@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`learning_curve()`] | loss over iterations, and optionally accuracy under it |
 //! | [`figure()`] | panels over one time axis: spikes, signals, outputs against targets |
+//! | [`trajectory()`] | paths in a plane |
 //! | [`confusion_matrix()`] | true against predicted classes |
 //!
 //! Every function takes plain data and a path, and writes the file whole or not at all. Values that
@@ -21,6 +22,7 @@ mod lines;
 mod raster;
 mod series;
 mod svg_file;
+mod trajectory;
 
 use std::io;
 use std::path::PathBuf;
@@ -32,6 +34,7 @@ pub use learning_curve::learning_curve;
 pub use lines::Lines;
 pub use raster::Raster;
 pub use series::Series;
+pub use trajectory::trajectory;
 
 /// A figure could not be written.
 #[derive(Debug, thiserror::Error)]

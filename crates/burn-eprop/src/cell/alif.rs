@@ -226,6 +226,11 @@ impl Cell for Alif {
         self.firing.simulate(chunk, &self.decay, &self.input_factor, Some(adaptation))
     }
 
+    fn replay(&self, currents: &[Tensor<3>], outputs: &Tensor<3>) -> Option<Transition> {
+        let adaptation = Some(&self.adaptation_decay);
+        self.firing.replay(&currents[0], outputs, &self.decay, &self.input_factor, adaptation)
+    }
+
     fn monitors(&self, transition: &Transition) -> Vec<(&'static str, Tensor<2>)> {
         let a = transition.before.hidden[1].clone();
         vec![

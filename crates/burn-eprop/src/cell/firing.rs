@@ -3,11 +3,23 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{CellState, Folded, Linearization, SimulatedChunk, SynapticChunk};
+use super::{CellState, Folded, Linearization, SimulatedChunk, SynapticChunk, Transition};
 use crate::constant::{Constant, NeuronConstant};
 use crate::error::ConfigError;
 use crate::kernel::{self, List, SpikingChunk, SpikingDynamics};
 use crate::surrogate::PseudoDerivative;
+
+/// Values [steps, batch, neurons] some steps later, 0 before.
+fn later(values: &Tensor<3>, by: usize) -> Tensor<3> {
+    let [steps, batch, neurons] = values.dims();
+    let by = by.min(steps);
+    let zeros = Tensor::zeros([by, batch, neurons], (&values.device(), values.dtype()));
+    match by {
+        0 => values.clone(),
+        _ if by == steps => zeros,
+        _ => Tensor::cat(vec![zeros, values.clone().narrow(0, 0, steps - by)], 0),
+    }
+}
 
 /// Factor ζ of the synaptic current in a leaky membrane, `v^t = α v^{t−1} + ζ I^t`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,7 +109,11 @@ impl Firing {
         adaptation: Option<[&NeuronConstant; 2]>,
     ) -> Option<SimulatedChunk> {
         let [_, neurons] = chunk.state.output.dims();
-        let decay = decay.shared().filter(|_| kernel::is_supported_with(&chunk.inputs, neurons))?;
+        let supported = match chunk.shares_weights() {
+            true => kernel::is_supported_with(&chunk.inputs, neurons),
+            false => kernel::is_on_cpu(&chunk.inputs),
+        };
+        let decay = decay.shared().filter(|_| supported)?;
         let options = (&chunk.inputs.device(), chunk.inputs.dtype()).into();
         let constant = |constant: &NeuronConstant| constant.vector(neurons, &options);
         let CellState { hidden, carried, output } = chunk.state.clone();
@@ -144,6 +160,51 @@ impl Firing {
                 d: vec![d],
             },
         })
+    }
+
+    /// The steps of LIF neurons or, with the decay of their adaptation, of ALIF neurons, of which the spikes are known: v and a
+    /// are low-passes of what comes in and of the spikes. `None` where neurons do not share their decays, or without kernels.
+    pub(super) fn replay(
+        &self,
+        current: &Tensor<3>,
+        spikes: &Tensor<3>,
+        decay: &NeuronConstant,
+        input_factor: &NeuronConstant,
+        adaptation_decay: Option<&NeuronConstant>,
+    ) -> Option<Transition> {
+        let decay = decay.shared().filter(|_| kernel::is_supported(&spikes.clone().without_autodiff()))?;
+        let [steps, batch, neurons] = spikes.dims();
+        let rows = |tensor: &Tensor<3>| tensor.clone().reshape([steps * batch, neurons]);
+        let input = input_factor.scale(rows(current)).reshape([steps, batch, neurons]);
+        let v = kernel::filter(input - later(spikes, 1).mul_scalar(self.threshold), decay);
+        let mut hidden = vec![v];
+        if let Some(decay) = adaptation_decay {
+            hidden.push(kernel::filter(spikes.clone(), decay.shared()?));
+        }
+        let counter = self.counter(&spikes.clone().detach());
+        let state = |values: &dyn Fn(&Tensor<3>) -> Tensor<3>| CellState {
+            hidden: hidden.iter().map(|hidden| rows(&values(hidden))).collect(),
+            carried: vec![rows(&values(&counter))],
+            output: rows(&values(spikes)),
+        };
+        Some(Transition {
+            before: state(&|values| later(values, 1)),
+            currents: vec![rows(current)],
+            after: state(&Tensor::clone),
+        })
+    }
+
+    /// The refractory counter after each step, for spikes [steps, batch, neurons] from the initial state: n_ref − 1 − k where the last
+    /// one was k steps ago.
+    fn counter(&self, spikes: &Tensor<3>) -> Tensor<3> {
+        if !self.is_refractory() {
+            return spikes.zeros_like();
+        }
+        let last = (0..self.refractory_steps - 1).map(|ago| {
+            let left = self.refractory_steps - 1 - ago;
+            later(spikes, ago).mul_scalar(left as f64)
+        });
+        last.reduce(Tensor::max_pair).expect("more than one refractory step")
     }
 
     /// One refractory step or none leaves no step silent.

@@ -167,6 +167,10 @@ impl Cell for Lif {
         self.firing.simulate(chunk, &self.decay, &self.input_factor, None)
     }
 
+    fn replay(&self, currents: &[Tensor<3>], outputs: &Tensor<3>) -> Option<Transition> {
+        self.firing.replay(&currents[0], outputs, &self.decay, &self.input_factor, None)
+    }
+
     fn monitors(&self, transition: &Transition) -> Vec<(&'static str, Tensor<2>)> {
         vec![("v", transition.after.hidden[0].clone()), ("psi", self.psi(transition))]
     }

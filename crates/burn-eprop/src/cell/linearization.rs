@@ -59,6 +59,13 @@ impl Linearization {
         self.d.len()
     }
 
+    /// One of the coefficients.
+    pub(crate) fn some(&self) -> &Tensor<2> {
+        let direct = self.d.iter().flatten().next();
+        let some = direct.or_else(|| self.b.iter().flatten().flatten().next());
+        some.expect("a current must reach the output or a hidden value")
+    }
+
     /// A range of rows.
     pub(crate) fn rows(&self, start: usize, length: usize) -> Self {
         let rows = |coefficient: &Option<Tensor<2>>| {

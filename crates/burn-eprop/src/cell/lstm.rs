@@ -131,7 +131,7 @@ impl Cell for Lstm {
     }
 
     fn simulate(&self, chunk: &SynapticChunk) -> Option<SimulatedChunk> {
-        if !kernel::is_supported_with(&chunk.inputs, self.neurons) {
+        if !chunk.shares_weights() || !kernel::is_supported_with(&chunk.inputs, self.neurons) {
             return None;
         }
         let CellState { hidden, output, .. } = chunk.state.clone();

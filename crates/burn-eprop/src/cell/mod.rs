@@ -87,6 +87,13 @@ pub trait Cell: Module + ModuleDisplay {
         None
     }
 
+    /// The steps of a whole sequence, from the initial state, of which the outputs are known, without going through them one
+    /// by one: in the autodiff graph of the currents and outputs, each [steps, batch, neurons], if they are in one. `None`
+    /// where the cell knows no way to do so.
+    fn replay(&self, _currents: &[Tensor<3>], _outputs: &Tensor<3>) -> Option<Transition> {
+        None
+    }
+
     /// Named quantities to record at the steps in `transition`, each [rows, neurons].
     fn monitors(&self, _transition: &Transition) -> Vec<(&'static str, Tensor<2>)> {
         Vec::new()

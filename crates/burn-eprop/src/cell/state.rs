@@ -74,12 +74,30 @@ pub struct SynapticChunk {
     pub state: CellState,
     /// x, [steps, batch, inputs].
     pub inputs: Tensor<3>,
-    /// W_in, [inputs, currents · neurons].
-    pub w_in: Tensor<2>,
-    /// b, [currents · neurons].
-    pub bias: Option<Tensor<1>>,
-    /// W_rec, [neurons, currents · neurons], without autapses where the cell has none.
-    pub w_rec: Tensor<2>,
+    /// W_in, [1, inputs, currents · neurons], or [batch, inputs, currents · neurons] where each sequence has its own weights.
+    pub w_in: Tensor<3>,
+    /// b, [1 or batch, currents · neurons].
+    pub bias: Option<Tensor<2>>,
+    /// W_rec, [1 or batch, neurons, currents · neurons], without autapses where the cell has none.
+    pub w_rec: Tensor<3>,
+}
+
+impl SynapticChunk {
+    /// Whether all sequences have the same weights.
+    pub fn shares_weights(&self) -> bool {
+        self.w_in.dims()[0] == 1
+    }
+
+    /// The chunk without autodiff.
+    pub(crate) fn detach(&self) -> Self {
+        Self {
+            state: self.state.detach(),
+            inputs: self.inputs.clone().without_autodiff(),
+            w_in: self.w_in.clone().without_autodiff(),
+            bias: self.bias.clone().map(Tensor::without_autodiff),
+            w_rec: self.w_rec.clone().without_autodiff(),
+        }
+    }
 }
 
 /// A chunk, simulated.

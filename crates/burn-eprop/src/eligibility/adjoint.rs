@@ -62,9 +62,7 @@ enum Coefficients {
 
 impl<'a> Adjoint<'a> {
     pub(super) fn new(linearization: &'a Linearization, kappa: f64, [steps, batch]: [usize; 2]) -> Self {
-        let some = linearization.d.iter().flatten().next();
-        let some = some.or_else(|| linearization.b.iter().flatten().flatten().next());
-        let some = some.expect("a current must reach the output or a hidden value");
+        let some = linearization.some();
         let coefficients = if kernel::is_on_cube(some) {
             let (plan, coefficients) = kernel::plan(linearization);
             Coefficients::Listed(TracePlan { kappa, ..plan }, coefficients)
@@ -81,7 +79,7 @@ impl<'a> Adjoint<'a> {
     /// Runs the recursion from the chunk's last step to its first.
     pub(super) fn run(&self, seed: Seed) -> Pass {
         match &self.coefficients {
-            Coefficients::Steps(steps) => self.run_by_steps(steps, seed),
+            Coefficients::Steps(steps) => run_by_steps(steps, self.kappa, seed),
             Coefficients::Listed(plan, coefficients) => self.run_by_kernel(plan, coefficients, seed),
         }
     }
@@ -112,53 +110,53 @@ impl<'a> Adjoint<'a> {
             post,
         }
     }
+}
 
-    fn run_by_steps(&self, steps: &[Linearization], seed: Seed) -> Pass {
-        let unit = || Some(self.zeros.clone().narrow(0, 0, self.batch).ones_like());
-        let mut lambda = vec![None; self.linearization.components()];
-        let mut filtered = None; // κ m^{t+1}
-        match seed {
-            Seed::Filtered => filtered = unit(),
-            Seed::Vector(component) => lambda[component] = unit(),
-            Seed::Signal(_) | Seed::Unfiltered(_) => {}
+/// The recursion by tensor operations, in the autodiff graph of the coefficients of each step.
+pub(super) fn run_by_steps(steps: &[Linearization], kappa: f64, seed: Seed) -> Pass {
+    let some = steps[0].some();
+    let zeros = || some.zeros_like();
+    let unit = || Some(some.ones_like());
+    let mut lambda = vec![None; steps[0].components()];
+    let mut filtered = None; // κ m^{t+1}
+    match seed {
+        Seed::Filtered => filtered = unit(),
+        Seed::Vector(component) => lambda[component] = unit(),
+        Seed::Signal(_) | Seed::Unfiltered(_) => {}
+    }
+    let mut weights = vec![Vec::with_capacity(steps.len()); steps[0].currents()];
+    for (index, step) in steps.iter().enumerate().rev() {
+        let (signal, unfiltered) = match &seed {
+            Seed::Signal(signal) => (Some(at_step(signal, index)), None),
+            Seed::Unfiltered(None) => (None, unit()),
+            Seed::Unfiltered(Some(valid)) => (None, Some(at_step(valid, index))),
+            Seed::Filtered | Seed::Vector(_) => (None, None),
+        };
+        let m = add(signal, filtered.take());
+        let mu = add(m.clone(), unfiltered);
+        for (current, weights) in weights.iter_mut().enumerate() {
+            let through_output = multiply(&step.d[current], &mu);
+            let through_hidden = step.b.iter().zip(&lambda).map(|(b, lambda)| multiply(&b[current], lambda));
+            weights.push(through_hidden.fold(through_output, add).unwrap_or_else(zeros));
         }
-        let mut weights = vec![Vec::with_capacity(steps.len()); self.linearization.currents()];
-        for (index, step) in steps.iter().enumerate().rev() {
-            let (signal, unfiltered) = match &seed {
-                Seed::Signal(signal) => (Some(at_step(signal, index)), None),
-                Seed::Unfiltered(None) => (None, unit()),
-                Seed::Unfiltered(Some(valid)) => (None, Some(at_step(valid, index))),
-                Seed::Filtered | Seed::Vector(_) => (None, None),
-            };
-            let m = add(signal, filtered.take());
-            let mu = add(m.clone(), unfiltered);
-            for (current, weights) in weights.iter_mut().enumerate() {
-                let through_output = multiply(&step.d[current], &mu);
+        lambda = (0..lambda.len())
+            .map(|column| {
+                let through_output = multiply(&step.c[column], &mu);
                 let through_hidden =
-                    step.b.iter().zip(&lambda).map(|(b, lambda)| multiply(&b[current], lambda));
-                weights.push(through_hidden.fold(through_output, add));
-            }
-            lambda = (0..lambda.len())
-                .map(|column| {
-                    let through_output = multiply(&step.c[column], &mu);
-                    let through_hidden =
-                        step.a.iter().zip(&lambda).map(|(a, lambda)| multiply(&a[column], lambda));
-                    through_hidden.fold(through_output, add)
-                })
-                .collect();
-            filtered = m.filter(|_| self.kappa != 0.0).map(|m| m.mul_scalar(self.kappa));
-        }
-        let mut weights: Vec<_> = weights.into_iter().map(|steps| self.stack(steps)).collect();
-        let weights = if weights.len() == 1 { weights.remove(0) } else { Tensor::cat(weights, 1) };
-        Pass { weights, lambda, m: filtered, post: self.zeros.dims()[1] }
+                    step.a.iter().zip(&lambda).map(|(a, lambda)| multiply(&a[column], lambda));
+                through_hidden.fold(through_output, add)
+            })
+            .collect();
+        filtered = m.filter(|_| kappa != 0.0).map(|m| m.mul_scalar(kappa));
     }
-
-    /// Weights from the last step to the first, as rows.
-    fn stack(&self, mut weights: Vec<Option<Tensor<2>>>) -> Tensor<2> {
-        weights.reverse();
-        let zeros = || self.zeros.clone().narrow(0, 0, self.batch);
-        Tensor::cat(weights.into_iter().map(|step| step.unwrap_or_else(zeros)).collect(), 0)
-    }
+    // From the first step to the last.
+    let rows = |mut steps: Vec<Tensor<2>>| {
+        steps.reverse();
+        Tensor::cat(steps, 0)
+    };
+    let mut weights: Vec<_> = weights.into_iter().map(rows).collect();
+    let weights = if weights.len() == 1 { weights.remove(0) } else { Tensor::cat(weights, 1) };
+    Pass { weights, lambda, m: filtered, post: some.dims()[1] }
 }
 
 fn at_step(tensor: &Tensor<3>, step: usize) -> Tensor<2> {

@@ -137,6 +137,23 @@ impl Presynaptic {
     }
 }
 
+/// The weights w^t, [steps · batch, currents · post], with which a sequence's presynaptic values (filtered, where a decay is
+/// [folded](Linearization::pre_decay)) make up the gradient of each of its trials, $\sum_t w^t \otimes pre^t$, for
+/// L [steps, batch, post] that multiplies the unfiltered e: in the autodiff graph of L and of the linearisations, which are
+/// those of all steps together or of each step.
+pub(crate) fn presynaptic_weights(linearizations: &[Linearization], signal: Tensor<3>) -> Tensor<2> {
+    let [steps, batch, post] = signal.dims();
+    if linearizations[0].components() == 0 {
+        let factors = linearizations.iter().map(|linearization| linearization.some().clone());
+        return Tensor::cat(factors.collect(), 0) * signal.reshape([steps * batch, post]);
+    }
+    let by_step = match linearizations {
+        [all] => (0..steps).map(|step| all.rows(step * batch, batch)).collect(),
+        steps => steps.to_vec(),
+    };
+    adjoint::run_by_steps(&by_step, 0.0, Seed::Signal(signal)).weights
+}
+
 impl Chunk<'_> {
     /// The number of steps.
     ///

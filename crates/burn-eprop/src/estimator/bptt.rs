@@ -56,12 +56,13 @@ impl<C: Cell> GradientEstimator<C> for Bptt {
         let divisor = loss_divisor(&self.objective, batch);
         let chunk = batch.chunk(0..batch.steps(), divisor, network.readout.weight.dtype());
         let options = WindowOptions { paths: self.paths, kernels: self.kernels, ..WindowOptions::PLAIN };
-        let window = Window::run(&network, network.initial_state(batch.size()), &chunk, options);
+        let state = network.initial_state(batch.size());
+        let window = Window::run(&network, &network.weights(), state, &chunk.inputs, options);
         let loss = window.loss(&self.objective, &chunk);
 
         let mut spikes = SpikeCounter::new(&network, batch.size());
-        spikes.add_steps(batch);
-        spikes.add_layers(&window.layers, &chunk);
+        spikes.add_steps(&batch.lengths());
+        spikes.add_layers(&window.layers, chunk.valid.as_ref());
         let rate_loss = self.objective.rate.map(|rate| spikes.loss(&rate));
         let total = match rate_loss.clone() {
             Some(rate_loss) => loss.clone() + rate_loss,

@@ -19,7 +19,8 @@ use crate::network::{LayerChunk, Network, NetworkChunk, NetworkState, Purpose, R
 use crate::readout::ReadoutTraces;
 use crate::signal::{LearningSignal, SignalContext, register_feedback};
 
-/// e-prop 1 (Bellec et al. 2019, arXiv:1901.09049): dE/dW_ji ≈ Σ_t L_j^t ē_ji^t.
+/// e-prop 1 (Bellec et al. 2019, arXiv:1901.09049): dE/dW_ji ≈ Σ_t L_j^t ē_ji^t. With a
+/// [learned signal](crate::signal::Learned), which multiplies the unfiltered e, it is the update of e-prop 2.
 ///
 /// Everything runs on the device without autodiff, so that memory does not grow with the length of the
 /// sequence. The gradients of the readout are exact.
@@ -135,7 +136,7 @@ impl Settings {
         let dtype = network.readout.weight.dtype();
         let steps = batch.steps();
         let mut sums = Sums::new(network.layers.len());
-        state.spikes.add_steps(batch);
+        state.spikes.add_steps(&batch.lengths());
         let suited = || Schedule::suited_to(network, batch.size(), steps, 1).chunk;
         let length = self.chunk.unwrap_or_else(suited);
         for start in (0..steps).step_by(length) {
@@ -172,9 +173,15 @@ impl Settings {
         state.time = time.end;
         let signal = (!state.signal.follows_error() || error.is_some()).then(|| {
             let error = error.clone().unwrap_or_else(|| outputs.zeros_like());
-            let context = signal_context(network, &chunk, [&outputs, &error, &neurons], time.clone());
-            let signal = learning_signal(state.signal.as_mut(), &context);
-            if network.readout.factor() == 1.0 { signal } else { signal.mul_scalar(network.readout.factor()) }
+            let context = SignalContext::new(network, &chunk, [&outputs, &error, &neurons], time.clone());
+            let signal = context.signal(state.signal.as_mut());
+            let factor = network.readout.factor();
+            let speaks_of_outputs = state.signal.speaks_of_outputs();
+            let signal = if factor == 1.0 || !speaks_of_outputs { signal } else { signal.mul_scalar(factor) };
+            match &chunk.valid {
+                Some(valid) => signal * valid.clone(),
+                None => signal,
+            }
         });
 
         if let Some(gradient) = state.readout.advance(&network.readout, error.clone(), neurons) {
@@ -354,9 +361,9 @@ impl<C: Cell> OnlineEstimator<C> for Eprop {
             Some(RateAveraging::Batch) => SummedTraces::OverBatch(None),
             Some(RateAveraging::PerTrial) => SummedTraces::PerTrial(Vec::new()),
         };
-        let traces = |layer: &RecurrentLayer<C>| {
-            EligibilityTraces::new(network.readout.decay(), layer.synapses(batch), summed.clone())
-        };
+        let kappa = if self.signal.speaks_of_outputs() { network.readout.decay() } else { 0.0 };
+        let traces =
+            |layer: &RecurrentLayer<C>| EligibilityTraces::new(kappa, layer.synapses(batch), summed.clone());
         EpropState {
             signal: self.signal.clone(),
             traces: network.layers.iter().map(traces).collect(),
@@ -438,34 +445,6 @@ impl Sums {
             outputs: Vec::new(),
         }
     }
-}
-
-/// What a learning signal sees of a chunk, given y, err and z, each [steps, batch, feature].
-fn signal_context<C: Cell>(
-    network: &Network<C>,
-    chunk: &BatchChunk,
-    [outputs, error, neurons]: [&Tensor<3>; 3],
-    time: Range<usize>,
-) -> SignalContext {
-    let batch_major = |tensor: &Tensor<3>| tensor.clone().swap_dims(0, 1);
-    SignalContext {
-        error: batch_major(error),
-        outputs: batch_major(outputs),
-        targets: batch_major(&chunk.targets),
-        neurons: batch_major(neurons),
-        mask: batch_major(&chunk.mask),
-        time,
-        readout_weight: network.readout.weight.val(),
-        feedback: network.feedback.val(),
-    }
-}
-
-/// L, [steps, batch, neurons of all layers].
-fn learning_signal(signal: &mut dyn LearningSignal, context: &SignalContext) -> Tensor<3> {
-    let signal = signal.signal(context);
-    let (given, expected) = (signal.dims(), context.neurons.dims());
-    assert_eq!(given, expected, "learning signal {given:?} for neurons [batch, time, neurons] {expected:?}");
-    signal.swap_dims(0, 1)
 }
 
 fn add<const D: usize>(sum: &mut Option<Tensor<D>>, part: Tensor<D>) {

@@ -90,12 +90,12 @@ pub(super) fn run_forward<C: Cell>(
     spikes: &mut SpikeCounter,
     mut see: impl FnMut(Tensor<3>, &BatchChunk),
 ) {
-    spikes.add_steps(batch);
+    spikes.add_steps(&batch.lengths());
     for chunk in chunks {
         let NetworkChunk { layers, outputs, .. } =
             network.advance(&mut state, chunk.inputs.clone(), Purpose::Outputs);
         let layers: Vec<_> = layers.into_iter().map(|layer| layer.outputs).collect();
-        spikes.add_layers(&layers, &chunk);
+        spikes.add_layers(&layers, chunk.valid.as_ref());
         see(outputs, &chunk);
     }
 }

@@ -17,10 +17,10 @@ mod boundary;
 mod bptt;
 mod eprop;
 mod evaluate;
-mod rate;
+pub(crate) mod rate;
 mod record;
 mod schedule;
-mod window;
+pub(crate) mod window;
 mod windows;
 
 pub use boundary::{BoundaryGradient, BoundaryLearning};
@@ -99,7 +99,7 @@ pub trait OnlineEstimator<C: Cell>: GradientEstimator<C> {
 }
 
 /// By what the loss of a batch is divided.
-fn loss_divisor(objective: &Objective, batch: &Batch) -> f64 {
+pub(crate) fn loss_divisor(objective: &Objective, batch: &Batch) -> f64 {
     match objective.reduction {
         Reduction::Sum => 1.0,
         // A batch in which no step counts has no loss, whatever it is divided by.
@@ -113,7 +113,7 @@ fn loss_divisor(objective: &Objective, batch: &Batch) -> f64 {
 /// # Panics
 ///
 /// If the batch does not fit the network.
-fn check_batch<C: Cell>(network: &Network<C>, batch: &Batch) {
+pub(crate) fn check_batch<C: Cell>(network: &Network<C>, batch: &Batch) {
     network.check_inputs(batch.inputs());
     let given = batch.targets().dims();
     let expected = [given[0], given[1], network.outputs()];

@@ -2,7 +2,6 @@
 
 use burn::tensor::{Tensor, TensorData};
 
-use crate::batch::{Batch, BatchChunk};
 use crate::carried::{Archive, Carried};
 use crate::cell::Cell;
 use crate::loss::{RateAveraging, RateRegularization};
@@ -10,7 +9,7 @@ use crate::network::Network;
 
 /// Spikes and steps counted so far.
 #[derive(Debug, Clone)]
-pub(super) struct SpikeCounter {
+pub(crate) struct SpikeCounter {
     /// Σ_t z over valid steps, by layer, [batch, neurons].
     counts: Vec<Tensor<2>>,
     /// What rounding has added to the counts: without it a float32 would stop counting at 2²⁴ (Kahan 1965).
@@ -20,14 +19,14 @@ pub(super) struct SpikeCounter {
 }
 
 impl SpikeCounter {
-    pub(super) fn new<C: Cell>(network: &Network<C>, batch: usize) -> Self {
+    pub(crate) fn new<C: Cell>(network: &Network<C>, batch: usize) -> Self {
         let zeros = |neurons| Tensor::zeros([batch, neurons], network.options()).without_autodiff();
         let counts: Vec<_> = network.layers.iter().map(|layer| zeros(layer.cell.neurons())).collect();
         Self { excess: counts.clone(), counts, steps: vec![0.0; batch] }
     }
 
     /// Takes over what was counted in other sequences of the batch.
-    pub(super) fn join(&mut self, others: Vec<Self>) {
+    pub(crate) fn join(&mut self, others: Vec<Self>) {
         let join = |mine: &mut Tensor<2>, others: Vec<Tensor<2>>| {
             *mine = Tensor::cat([mine.clone()].into_iter().chain(others).collect(), 0);
         };
@@ -38,22 +37,22 @@ impl SpikeCounter {
         self.steps.extend(others.into_iter().flat_map(|other| other.steps));
     }
 
-    /// Counts the outputs of all layers.
-    pub(super) fn add_layers(&mut self, layers: &[Tensor<3>], chunk: &BatchChunk) {
+    /// Counts the outputs of all layers, where valid.
+    pub(crate) fn add_layers(&mut self, layers: &[Tensor<3>], valid: Option<&Tensor<3>>) {
         for (layer, outputs) in layers.iter().enumerate() {
-            self.add_spikes(layer, outputs, chunk.valid.as_ref());
+            self.add_spikes(layer, outputs, valid);
         }
     }
 
-    /// Counts the steps of a whole batch or piece. Call it before the rates are asked for.
-    pub(super) fn add_steps(&mut self, batch: &Batch) {
-        for (steps, length) in self.steps.iter_mut().zip(batch.lengths()) {
+    /// Counts the steps of sequences of some lengths. Call it before the rates are asked for.
+    pub(crate) fn add_steps(&mut self, lengths: &[usize]) {
+        for (steps, &length) in self.steps.iter_mut().zip(lengths) {
             *steps += length as f64;
         }
     }
 
     /// Counts the outputs of a layer, [steps, batch, neurons], where valid ([steps, batch, 1]).
-    pub(super) fn add_spikes(&mut self, layer: usize, outputs: &Tensor<3>, valid: Option<&Tensor<3>>) {
+    pub(crate) fn add_spikes(&mut self, layer: usize, outputs: &Tensor<3>, valid: Option<&Tensor<3>>) {
         let outputs = match valid {
             Some(valid) => outputs.clone() * valid.clone(),
             None => outputs.clone(),
@@ -65,7 +64,7 @@ impl SpikeCounter {
     }
 
     /// The rate of each neuron over the batch, by layer, `[neurons]`.
-    pub(super) fn firing_rates(&self) -> Vec<Tensor<1>> {
+    pub(crate) fn firing_rates(&self) -> Vec<Tensor<1>> {
         let layers = 0..self.counts.len();
         layers.map(|layer| self.rates(layer, RateAveraging::Batch).squeeze_dim(0)).collect()
     }
@@ -80,7 +79,7 @@ impl SpikeCounter {
     }
 
     /// E_reg of all layers.
-    pub(super) fn loss(&self, rate: &RateRegularization) -> Tensor<1> {
+    pub(crate) fn loss(&self, rate: &RateRegularization) -> Tensor<1> {
         let losses = (0..self.counts.len()).map(|layer| {
             let excess = self.rates(layer, rate.averaging).sub_scalar(rate.target_per_step);
             let excess = match rate.averaging {
@@ -93,7 +92,7 @@ impl SpikeCounter {
     }
 
     /// r = ∂E_reg/∂z, the same at each valid step: [1, neurons] or [batch, neurons].
-    pub(super) fn slope(&self, rate: &RateRegularization, layer: usize) -> Tensor<2> {
+    pub(crate) fn slope(&self, rate: &RateRegularization, layer: usize) -> Tensor<2> {
         let excess = self.rates(layer, rate.averaging).sub_scalar(rate.target_per_step);
         match rate.averaging {
             RateAveraging::Batch => excess.mul_scalar(rate.strength / self.all_steps()),

@@ -1,54 +1,64 @@
-//! A forward run through some steps in the autodiff graph: what BPTT, truncated BPTT and e-prop 3 have in common.
+//! A forward run through some steps in the autodiff graph: what BPTT, truncated BPTT, e-prop 2 and e-prop 3 have in common.
 
 use burn::module::Module;
 use burn::tensor::{Gradients, Tensor};
 
 use crate::batch::BatchChunk;
-use crate::cell::{Cell, Linearization};
+use crate::cell::{Cell, Linearization, Transition};
 use crate::eligibility::Presynaptic;
 use crate::loss::Objective;
-use crate::network::{GradientPaths, LayerNode, Network, NetworkState, RunOptions};
+use crate::network::{
+    GradientPaths, LayerNode, LayerWeights, Network, NetworkState, Record, RecurrentLayer, RunOptions,
+};
 use crate::steps::{join_layers, split_steps};
 
 /// How a window is run.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct WindowOptions {
+pub(crate) struct WindowOptions {
     /// Along which paths gradients flow.
-    pub(super) paths: GradientPaths,
+    pub(crate) paths: GradientPaths,
     /// Whether a cell's kernel may stand for its steps.
-    pub(super) kernels: bool,
+    pub(crate) kernels: bool,
     /// Whether gradients reach and leave the states at the window's start and end.
-    pub(super) bounded: bool,
+    pub(crate) bounded: bool,
     /// Whether total derivatives dE/dz and presynaptic values are asked for.
-    pub(super) traces: bool,
-    /// Whether the derivatives of the steps are asked for.
-    pub(super) linearize: bool,
+    pub(crate) traces: bool,
+    /// Whether the steps are asked for: their derivatives outside of the graph, or the steps themselves in it, for which
+    /// the window begins with the initial state.
+    pub(crate) record: Record,
 }
 
 impl WindowOptions {
     /// A run along all paths, by kernels, for nothing but gradients.
-    pub(super) const PLAIN: Self =
-        Self { paths: GradientPaths::ALL, kernels: true, bounded: false, traces: false, linearize: false };
+    pub(crate) const PLAIN: Self = Self {
+        paths: GradientPaths::ALL,
+        kernels: true,
+        bounded: false,
+        traces: false,
+        record: Record::Nothing,
+    };
 }
 
 /// A window that has been run.
-pub(super) struct Window {
+pub(crate) struct Window {
     /// z of each layer, [steps, batch, neurons].
-    pub(super) layers: Vec<Tensor<3>>,
+    pub(crate) layers: Vec<Tensor<3>>,
     /// y, [steps, batch, outputs].
-    pub(super) outputs: Tensor<3>,
+    pub(crate) outputs: Tensor<3>,
     /// The state after the last step.
-    pub(super) state: NetworkState,
-    /// What was asked for of each layer, outside of the graph.
-    pub(super) steps: Vec<LayerSteps>,
+    pub(crate) state: NetworkState,
+    /// What was asked for of each layer.
+    pub(crate) steps: Vec<LayerSteps>,
 }
 
 /// What e-prop needs to know of a layer's steps.
-pub(super) struct LayerSteps {
-    /// The derivatives of the steps.
-    pub(super) linearization: Option<Linearization>,
-    /// Presynaptic values, side by side.
-    pub(super) pre: Vec<Presynaptic>,
+pub(crate) struct LayerSteps {
+    /// The derivatives of the steps, outside of the graph.
+    pub(crate) linearization: Option<Linearization>,
+    /// The steps in the graph, in the order of time: one by one, or together.
+    pub(crate) transitions: Vec<Transition>,
+    /// Presynaptic values, side by side; in the graph where the steps are.
+    pub(crate) pre: Vec<Presynaptic>,
     probe: Probe,
 }
 
@@ -63,7 +73,7 @@ enum Probe {
 
 impl LayerSteps {
     /// The total derivatives dE/dz within the window, [steps, batch, neurons].
-    pub(super) fn total_derivatives(&self, gradients: &Gradients) -> Tensor<3> {
+    pub(crate) fn total_derivatives(&self, gradients: &Gradients) -> Tensor<3> {
         match &self.probe {
             Probe::Steps(steps) => {
                 Tensor::stack(steps.iter().map(|probe| derivative(probe, gradients)).collect(), 0)
@@ -79,39 +89,48 @@ fn derivative<const D: usize>(probe: &Tensor<D>, gradients: &Gradients) -> Tenso
 }
 
 impl Window {
-    /// Runs a network through a chunk of a batch, by kernels where it may and can.
-    pub(super) fn run<C: Cell>(
+    /// Runs a network, with some weights, through inputs [steps, batch, inputs], by kernels where it may and can.
+    pub(crate) fn run<C: Cell>(
         network: &Network<C>,
+        weights: &[LayerWeights],
         mut state: NetworkState,
-        chunk: &BatchChunk,
+        inputs: &Tensor<3>,
         options: WindowOptions,
     ) -> Self {
-        let WindowOptions { paths, kernels, bounded, traces, linearize } = options;
+        let WindowOptions { paths, kernels, bounded, traces, record } = options;
         let bounded = bounded || traces;
         if kernels {
             let before = state.clone();
-            if let Some((nodes, outputs)) = network.connect(&mut state, chunk.inputs.clone(), paths, bounded)
-            {
-                return Self::of_nodes(network, before, chunk, nodes, outputs, state, options);
+            let mut after = state.clone();
+            let nodes = network.connect(weights, &mut after, inputs.clone(), paths, bounded);
+            let window = nodes.and_then(|(nodes, outputs)| {
+                Self::of_nodes(network, weights, before, inputs, nodes, outputs, after, options)
+            });
+            if let Some(window) = window {
+                return window;
             }
         }
-        let run_options = RunOptions { paths, record: linearize, probe: traces };
-        let mut below = split_steps(chunk.inputs.clone());
-        let mut below_outside = chunk.inputs.clone();
+        let run_options = RunOptions { paths, record, probe: traces };
+        let mut below = split_steps(inputs.clone());
+        let mut inputs = inputs.clone();
         let mut layers = Vec::with_capacity(network.layers.len());
         let mut steps = Vec::new();
-        for (layer, state) in network.layers.iter().zip(&mut state.layers) {
-            let before = state.output.clone().without_autodiff();
-            let run = layer.run(state.clone(), &below, run_options);
+        for ((layer, weights), state) in network.layers.iter().zip(weights).zip(&mut state.layers) {
+            let before = state.output.clone();
+            let run = layer.run(weights, state.clone(), &below, run_options);
             *state = run.state;
             let outputs: Tensor<3> = Tensor::stack(run.outputs.clone(), 0);
-            let outside = outputs.clone().without_autodiff();
+            let (linearization, transitions) = match record {
+                Record::InGraph => (None, run.transitions),
+                _ => (run.transitions.first().map(|steps| layer.cell.valid().linearize(steps)), Vec::new()),
+            };
             steps.push(LayerSteps {
-                linearization: run.transition.map(|transition| layer.cell.valid().linearize(&transition)),
-                pre: if traces { layer.presynaptic(below_outside, before, &outside) } else { Vec::new() },
+                linearization,
+                transitions,
+                pre: presynaptic(layer, inputs, before, &outputs, options),
                 probe: Probe::Steps(run.probes),
             });
-            below_outside = outside;
+            inputs = outputs.clone();
             below = match paths.between_layers {
                 true => run.outputs.clone(),
                 false => run.outputs.iter().map(|outputs| outputs.clone().detach()).collect(),
@@ -124,42 +143,69 @@ impl Window {
         Self { layers, outputs, state, steps }
     }
 
-    /// The same, of layers that are nodes of the graph.
+    /// The same, of layers that are nodes of the graph; `None` where steps are asked for that a cell cannot replay.
+    #[allow(clippy::too_many_arguments, reason = "what `run` has, and what came of it")]
     fn of_nodes<C: Cell>(
         network: &Network<C>,
+        weights: &[LayerWeights],
         before: NetworkState,
-        chunk: &BatchChunk,
+        inputs: &Tensor<3>,
         nodes: Vec<LayerNode>,
         outputs: Tensor<3>,
         state: NetworkState,
         options: WindowOptions,
-    ) -> Self {
-        let mut below = chunk.inputs.clone();
+    ) -> Option<Self> {
+        let mut below = inputs.clone();
         let mut layers = Vec::with_capacity(nodes.len());
         let mut steps = Vec::new();
-        for ((layer, before), node) in network.layers.iter().zip(before.layers).zip(nodes) {
-            let outside = node.outputs.clone().without_autodiff();
-            let before = before.output.without_autodiff();
+        let all = network.layers.iter().zip(weights).zip(before.layers).zip(nodes);
+        for (((layer, weights), before), node) in all {
+            let pre = presynaptic(layer, below, before.output.clone(), &node.outputs, options);
+            let transitions = match options.record {
+                Record::InGraph => {
+                    vec![layer.cell.replay(&weights.currents(&pre, C::CURRENTS), &node.outputs)?]
+                }
+                _ => Vec::new(),
+            };
             steps.push(LayerSteps {
-                linearization: options.linearize.then_some(node.linearization),
-                pre: if options.traces { layer.presynaptic(below, before, &outside) } else { Vec::new() },
+                linearization: (options.record == Record::Outside).then_some(node.linearization),
+                transitions,
+                pre,
                 probe: Probe::Whole(node.probe),
             });
-            below = outside;
+            below = node.outputs.clone();
             layers.push(node.outputs);
         }
-        Self { layers, outputs, state, steps }
+        Some(Self { layers, outputs, state, steps })
     }
 
     /// The task's loss.
-    pub(super) fn loss(&self, objective: &Objective, chunk: &BatchChunk) -> Tensor<1> {
+    pub(crate) fn loss(&self, objective: &Objective, chunk: &BatchChunk) -> Tensor<1> {
         let (targets, weight) = (chunk.targets.clone(), chunk.weight.clone());
         objective.loss.value(self.outputs.clone(), targets, weight)
     }
 }
 
+/// A layer's presynaptic values, where they are asked for, in or outside of the graph.
+fn presynaptic<C: Cell>(
+    layer: &RecurrentLayer<C>,
+    inputs: Tensor<3>,
+    before: Tensor<2>,
+    outputs: &Tensor<3>,
+    options: WindowOptions,
+) -> Vec<Presynaptic> {
+    match options.record {
+        Record::InGraph => layer.presynaptic(inputs, before, outputs),
+        _ if options.traces => {
+            let outputs = outputs.clone().without_autodiff();
+            layer.presynaptic(inputs.without_autodiff(), before.without_autodiff(), &outputs)
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// The network on the autodiff device.
-pub(super) fn with_autodiff<C: Cell>(network: &Network<C>) -> Network<C> {
+pub(crate) fn with_autodiff<C: Cell>(network: &Network<C>) -> Network<C> {
     match network.readout.weight.val().is_autodiff() {
         true => network.clone(),
         false => network.clone().train(),

@@ -18,7 +18,7 @@ use crate::cell::Cell;
 use crate::eligibility::{Chunk, EligibilityTraces, FactoredTraces, MOST_FACTORED_STEPS, SummedTraces};
 use crate::kernel;
 use crate::loss::Objective;
-use crate::network::{GradientPaths, Network, NetworkState, RecurrentLayer};
+use crate::network::{GradientPaths, Network, NetworkState, Record, RecurrentLayer};
 use crate::readout::ReadoutTraces;
 
 /// Truncated BPTT over windows of Δt steps; the state passes from window to window, the gradient does not. Where the
@@ -148,7 +148,7 @@ impl<const TRACES: bool> Windows<TRACES> {
             let spikes = self.count_spikes(&network, state, piece);
             (0..network.layers.len()).map(|layer| spikes.slope(&rate, layer)).collect()
         });
-        state.spikes.add_steps(piece);
+        state.spikes.add_steps(&piece.lengths());
 
         let (objective, divisor) = (self.objective, loss_divisor(&self.objective, piece));
         let mut total = GradientsAccumulator::new();
@@ -199,7 +199,7 @@ impl<const TRACES: bool> Windows<TRACES> {
             kernels: self.kernels,
             bounded: module.is_some() || self.boundary.is_some(),
             traces: TRACES,
-            linearize: TRACES || remembers,
+            record: if TRACES || remembers { Record::Outside } else { Record::Nothing },
         };
 
         // Where the gradient arrives: a leaf, if anybody asks for it.
@@ -208,8 +208,11 @@ impl<const TRACES: bool> Windows<TRACES> {
         let start = if learns.is_some() { state.network.with_rows(&leaf) } else { state.network.clone() };
         let window = match TRACES {
             // The weights are constants of the graph: it is for the total derivatives alone.
-            true => Window::run(&network.valid(), start, chunk, options),
-            false => Window::run(network, start, chunk, options),
+            true => {
+                let network = network.valid();
+                Window::run(&network, &network.weights(), start, &chunk.inputs, options)
+            }
+            false => Window::run(network, &network.weights(), start, &chunk.inputs, options),
         };
         let task_loss = window.loss(&self.objective, chunk);
         let loss = task_loss.clone().without_autodiff().into_scalar::<f64>();
@@ -244,7 +247,7 @@ impl<const TRACES: bool> Windows<TRACES> {
             state.boundary.remember(jacobians, network.readout.decay().powi(steps as i32));
         }
         let layers: Vec<_> = window.layers.into_iter().map(Tensor::without_autodiff).collect();
-        state.spikes.add_layers(&layers, chunk);
+        state.spikes.add_layers(&layers, chunk.valid.as_ref());
         Found { loss, outputs, gradients: found }
     }
 

@@ -22,11 +22,11 @@ use super::plan::TracePlan;
 pub struct SimulatedSequence<B: Backend> {
     /// x, [steps, batch, inputs].
     pub inputs: FloatTensor<B>,
-    /// W_in, [inputs, currents · neurons].
+    /// W_in, [1 or batch, inputs, currents · neurons].
     pub w_in: FloatTensor<B>,
-    /// b, [currents · neurons], or zeros.
+    /// b, [1 or batch, currents · neurons], or zeros.
     pub bias: FloatTensor<B>,
-    /// W_rec, [neurons, currents · neurons].
+    /// W_rec, [1 or batch, neurons, currents · neurons].
     pub w_rec: FloatTensor<B>,
     /// z, [steps, batch, neurons].
     pub outputs: FloatTensor<B>,
@@ -35,7 +35,7 @@ pub struct SimulatedSequence<B: Backend> {
     /// Coefficients of the linearisation, each [steps · batch, neurons].
     #[extension_type]
     pub coefficients: List<B>,
-    /// The weights along which w^{t+1} comes back to μ^t, [currents · neurons, neurons].
+    /// The weights along which w^{t+1} comes back to μ^t, [1 or batch, currents · neurons, neurons].
     pub feedback: FloatTensor<B>,
     /// h before the first step, side by side, [batch, hidden values · neurons]; anything unless it is to be in the graph.
     pub hidden: FloatTensor<B>,
@@ -107,6 +107,34 @@ implement!(burn::backend::NdArray);
 #[cfg(feature = "cube")]
 implement!(burn::backend::Cube);
 
+/// Products with weights [matrices, pre, post]: one for all sequences, or one for each.
+#[derive(Debug, Clone, Copy)]
+struct Products {
+    matrices: usize,
+    steps: usize,
+    batch: usize,
+}
+
+impl Products {
+    /// What a matrix is multiplied with, [matrices, rows, width], of [steps, batch, width] of any shape.
+    fn rows<B: Backend>(self, tensor: FloatTensor<B>, width: usize) -> FloatTensor<B> {
+        let Self { matrices, steps, batch } = self;
+        if matrices == 1 {
+            return B::float_reshape(tensor, [1, steps * batch, width].into());
+        }
+        B::float_swap_dims(B::float_reshape(tensor, [steps, batch, width].into()), 0, 1)
+    }
+
+    /// Back again, [steps, batch, width].
+    fn steps<B: Backend>(self, rows: FloatTensor<B>, width: usize) -> FloatTensor<B> {
+        let Self { matrices, steps, batch } = self;
+        if matrices == 1 {
+            return B::float_reshape(rows, [steps, batch, width].into());
+        }
+        B::float_swap_dims(rows, 0, 1)
+    }
+}
+
 impl<B: Backend + GraphBackend + KernelBackend, C: CheckpointStrategy> GraphBackend for Autodiff<B, C> {
     fn connect(sequence: SimulatedSequence<Self>, plan: TracePlan, bounded: bool) -> FloatTensor<Self> {
         #[derive(Debug)]
@@ -157,10 +185,14 @@ impl<B: Backend + GraphBackend + KernelBackend, C: CheckpointStrategy> GraphBack
                     drive: List(drive),
                 };
                 let BackwardRun { weights: w, totals, start } = B::back_propagate(chunk, plan, bounded);
+                let columns = w.shape()[1];
                 if bounded {
                     let first = B::float_slice(w.clone(), &[(0..batch).into()]);
                     if let Some(node) = of_before {
-                        grads.register::<B>(node.id, B::float_matmul(first.clone(), feedback));
+                        let one = Products { matrices: feedback.shape()[0], steps: 1, batch };
+                        let rows = one.rows::<B>(first.clone(), columns);
+                        let gradient = B::float_matmul(rows, feedback);
+                        grads.register::<B>(node.id, B::float_reshape(gradient, [batch, neurons].into()));
                     }
                     if let Some(node) = of_hidden {
                         let folded = gain.zip(decay).map(|(gain, decay)| {
@@ -173,21 +205,19 @@ impl<B: Backend + GraphBackend + KernelBackend, C: CheckpointStrategy> GraphBack
                         grads.register::<B>(node.id, totals);
                     }
                 }
-                let rows = |tensor: FloatTensor<B>, width: usize| {
-                    B::float_reshape(tensor, [steps * batch, width].into())
-                };
+                let by_matrix = Products { matrices: w_in.shape()[0], steps, batch };
+                let w = by_matrix.rows::<B>(w, columns);
                 if let Some(node) = of_inputs {
-                    let gradient = B::float_matmul(w.clone(), B::float_swap_dims(w_in, 0, 1));
-                    grads.register::<B>(node.id, B::float_reshape(gradient, [steps, batch, size].into()));
+                    let gradient = B::float_matmul(w.clone(), B::float_swap_dims(w_in, 1, 2));
+                    grads.register::<B>(node.id, by_matrix.steps::<B>(gradient, size));
                 }
                 if let Some(node) = of_w_in {
-                    let x = B::float_swap_dims(rows(inputs, size), 0, 1);
-                    grads.register::<B>(node.id, B::float_matmul(x, w.clone()));
+                    let x = by_matrix.rows::<B>(inputs, size);
+                    grads.register::<B>(node.id, B::float_matmul(B::float_swap_dims(x, 1, 2), w.clone()));
                 }
                 if let Some(node) = of_bias {
-                    let columns = w.shape()[1];
-                    let sum = B::float_sum_dim(w.clone(), 0);
-                    grads.register::<B>(node.id, B::float_reshape(sum, [columns].into()));
+                    let sum = B::float_sum_dim(w.clone(), 1);
+                    grads.register::<B>(node.id, B::float_reshape(sum, [by_matrix.matrices, columns].into()));
                 }
                 if let Some(node) = of_w_rec {
                     let before = B::float_reshape(before, [1, batch, neurons].into());
@@ -195,8 +225,8 @@ impl<B: Backend + GraphBackend + KernelBackend, C: CheckpointStrategy> GraphBack
                     if steps > 1 {
                         parts.push(B::float_slice(outputs, &[(0..steps - 1).into()]));
                     }
-                    let z = B::float_swap_dims(rows(B::float_cat(parts, 0), neurons), 0, 1);
-                    grads.register::<B>(node.id, B::float_matmul(z, w));
+                    let z = by_matrix.rows::<B>(B::float_cat(parts, 0), neurons);
+                    grads.register::<B>(node.id, B::float_matmul(B::float_swap_dims(z, 1, 2), w));
                 }
             }
         }

@@ -18,12 +18,12 @@ pub struct List<B: Backend>(pub Vec<FloatTensor<B>>);
 pub struct SpikingChunk<B: Backend> {
     /// x, [steps, batch, inputs].
     pub inputs: FloatTensor<B>,
-    /// W_in, [inputs, neurons].
+    /// W_in, [1, inputs, neurons]; on a CPU there may be one for each sequence, [batch, inputs, neurons].
     pub w_in: FloatTensor<B>,
-    /// b, `[neurons]`, where there is one.
+    /// b, [1 or batch, neurons], where there is one.
     #[extension_type]
     pub bias: List<B>,
-    /// W_rec, [neurons, neurons].
+    /// W_rec, [1 or batch, neurons, neurons].
     pub w_rec: FloatTensor<B>,
     /// ζ, `[neurons]`.
     pub input_factor: FloatTensor<B>,
@@ -53,12 +53,12 @@ pub struct SpikingRun<B: Backend> {
 pub struct LstmChunk<B: Backend> {
     /// x, [steps, batch, inputs].
     pub inputs: FloatTensor<B>,
-    /// W_in, [inputs, 4 · units].
+    /// W_in, [1, inputs, 4 · units].
     pub w_in: FloatTensor<B>,
-    /// b, [4 · units], where there is one.
+    /// b, [1, 4 · units], where there is one.
     #[extension_type]
     pub bias: List<B>,
-    /// W_rec, [units, 4 · units].
+    /// W_rec, [1, units, 4 · units].
     pub w_rec: FloatTensor<B>,
     /// c, [batch, units].
     pub c: FloatTensor<B>,
@@ -171,7 +171,8 @@ pub struct BackwardChunk<B: Backend> {
     /// Coefficients of the linearisation, each [steps · batch, post].
     #[extension_type]
     pub coefficients: List<B>,
-    /// The weights along which w^{t+1} comes back to μ^t, [currents · post, post].
+    /// The weights along which w^{t+1} comes back to μ^t, [1, currents · post, post]; on a CPU there may be one for each
+    /// sequence, [batch, currents · post, post].
     pub feedback: FloatTensor<B>,
     /// λ behind the last step, by component, each [batch, post]; 0 where there is none.
     #[extension_type]

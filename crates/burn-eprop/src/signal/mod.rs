@@ -5,16 +5,19 @@
 //! $$ L_j^t = \sum_k B_{jk}\, err_k^t $$
 //!
 //! with err the readout's own error (Bellec et al. 2019, arXiv:1901.09049, "e-prop 1"). Where B comes from
-//! is the difference between the signals of this module. A new one is a type that implements
-//! [`LearningSignal`].
+//! is the difference between the signals of this module; but for [`Learned`], which is the output of a network of its own
+//! ("e-prop 2"). A new one is a type that implements [`LearningSignal`].
 
 mod adaptive;
 mod global;
+mod learned;
 mod random;
 mod symmetric;
 
 pub use adaptive::Adaptive;
 pub use global::Global;
+pub use learned::Learned;
+pub(crate) use learned::teach;
 pub use random::Random;
 pub use symmetric::Symmetric;
 
@@ -26,7 +29,9 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use dyn_clone::DynClone;
 
+use crate::batch::BatchChunk;
 use crate::carried::Archive;
+use crate::cell::Cell;
 use crate::kernel;
 use crate::network::Network;
 
@@ -42,6 +47,10 @@ pub struct SignalContext {
     pub outputs: Tensor<3>,
     /// y*, the targets.
     pub targets: Tensor<3>,
+    /// x, the network's inputs.
+    pub inputs: Tensor<3>,
+    /// What a learned signal sees of the targets, [batch, time, values], where the batch has something.
+    pub teaching: Option<Tensor<3>>,
     /// z, the outputs of all layers' neurons, [batch, time, neurons].
     pub neurons: Tensor<3>,
     /// The batch's mask, [batch, time, 1]; 0 behind a sequence's end.
@@ -55,6 +64,39 @@ pub struct SignalContext {
 }
 
 impl SignalContext {
+    /// What there is to see of a chunk, given y, err and z, each [steps, batch, feature].
+    pub(crate) fn new<C: Cell>(
+        network: &Network<C>,
+        chunk: &BatchChunk,
+        [outputs, error, neurons]: [&Tensor<3>; 3],
+        time: Range<usize>,
+    ) -> Self {
+        let batch_major = |tensor: &Tensor<3>| tensor.clone().swap_dims(0, 1);
+        Self {
+            error: batch_major(error),
+            outputs: batch_major(outputs),
+            targets: batch_major(&chunk.targets),
+            inputs: batch_major(&chunk.inputs),
+            teaching: chunk.teaching.as_ref().map(batch_major),
+            neurons: batch_major(neurons),
+            mask: batch_major(&chunk.mask),
+            time,
+            readout_weight: network.readout.weight.val(),
+            feedback: network.feedback.val(),
+        }
+    }
+
+    /// L, [steps, batch, neurons of all layers].
+    pub(crate) fn signal(&self, signal: &mut dyn LearningSignal) -> Tensor<3> {
+        let signal = signal.signal(self);
+        let (given, expected) = (signal.dims(), self.neurons.dims());
+        assert_eq!(
+            given, expected,
+            "learning signal {given:?} for neurons [batch, time, neurons] {expected:?}"
+        );
+        signal.swap_dims(0, 1)
+    }
+
     /// L = Σ_k B_jk err_k for feedback weights B [neurons, outputs].
     pub fn broadcast(&self, feedback: Tensor<2>) -> Tensor<3> {
         let [batch, time, outputs] = self.error.dims();
@@ -81,6 +123,12 @@ pub trait LearningSignal: Debug + Send + DynClone {
     /// Whether L is 0 in a chunk whose error is 0, so that it need not be asked for there.
     fn follows_error(&self) -> bool {
         false
+    }
+
+    /// Whether L speaks of the readout's error of the moment, to which neurons have contributed through the readout's filter: then
+    /// it multiplies the traces as the readout filters them, g F_κ(e). Otherwise it multiplies e itself.
+    fn speaks_of_outputs(&self) -> bool {
+        true
     }
 
     /// Whether L of a sequence follows from that sequence alone, so that those of a batch may be gone through one after

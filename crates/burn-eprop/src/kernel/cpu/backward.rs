@@ -5,7 +5,7 @@ use std::ops::Range;
 use burn::backend::TensorMetadata;
 use pulp::{Simd, WithSimd};
 
-use super::host::{Host, View, give_rows, groups, in_parallel};
+use super::host::{Host, View, give_rows, groups_with, in_parallel};
 use super::real::{Panels, Real, dispatch};
 use super::recursion::{add_product, scale, set_product};
 use crate::kernel::ops::{BackwardChunk, BackwardRun, List};
@@ -28,6 +28,7 @@ pub(super) fn back_propagate<B: Host, E: Real>(
         gradient: B::view::<E>(&chunk.gradient),
         coefficients: views::<B, E>(&chunk.coefficients),
         feedback: B::view::<E>(&chunk.feedback),
+        shared: chunk.feedback.shape()[0] == 1,
         end: views::<B, E>(&chunk.end),
         drive: chunk.drive.0.first().map(B::view::<E>),
     };
@@ -35,7 +36,7 @@ pub(super) fn back_propagate<B: Host, E: Real>(
     let mut w = zeros(steps * batch * columns);
     let mut totals = zeros(if bounded { steps * batch * post } else { 0 });
     let mut start = zeros(if bounded { plan.components * batch * post } else { 0 });
-    let groups = groups(batch);
+    let groups = groups_with(batch, chunk.feedback.shape()[0]);
     let part = |elements: &Range<usize>| BackwardPart {
         back: &back,
         elements: elements.clone(),
@@ -67,6 +68,8 @@ struct BackPropagation<'a, E: Real> {
     gradient: View<'a, E>,
     coefficients: Vec<View<'a, E>>,
     feedback: View<'a, E>,
+    /// Whether the feedback weights are those of all sequences.
+    shared: bool,
     end: Vec<View<'a, E>>,
     drive: Option<View<'a, E>>,
 }
@@ -88,7 +91,8 @@ impl<E: Real> WithSimd for BackwardPart<'_, E> {
         let Self { back, elements, w: mut rows, mut totals, mut start } = self;
         let BackPropagation { plan, sizes: [steps, batch, post], .. } = back;
         let (post, count, columns) = (*post, elements.len(), plan.currents * post);
-        let feedback = Panels::new::<S>(&back.feedback, columns);
+        let matrix = if back.shared { 0 } else { elements.start };
+        let feedback = Panels::new::<S>(&back.feedback, matrix, columns);
         let stride = feedback.stride::<S>();
         let decay = E::of(plan.pre_decay.unwrap_or(0.0));
         let mut mu = vec![E::zero(); count * stride];

@@ -67,6 +67,11 @@ pub(super) fn groups(batch: usize) -> Vec<Range<usize>> {
     (0..count).map(|group| start(group)..start(group + 1)).collect()
 }
 
+/// The parts of a batch for a kernel whose weights are [1 or batch, …]: [`groups`], or each sequence by itself with its own.
+pub(super) fn groups_with(batch: usize, weights: usize) -> Vec<Range<usize>> {
+    if weights == 1 { groups(batch) } else { (0..batch).map(|element| element..element + 1).collect() }
+}
+
 /// Does the work of all groups at once, the first of them on this thread, and returns their results in order.
 pub(super) fn in_parallel<P: Send, R: Send>(parts: Vec<P>, work: impl Fn(P) -> R + Sync) -> Vec<R> {
     let mut results: Vec<Option<R>> = parts.iter().map(|_| None).collect();

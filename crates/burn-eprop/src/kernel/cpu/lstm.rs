@@ -19,9 +19,9 @@ const TOGETHER: usize = 4;
 /// Simulates a chunk.
 pub(super) fn simulate<B: Host, E: Real>(chunk: LstmChunk<B>) -> LstmRun<B> {
     let [steps, batch, size] = chunk.inputs.shape().dims();
-    let neurons = chunk.w_rec.shape()[0];
+    let neurons = chunk.w_rec.shape()[1];
     let flat = B::float_reshape(chunk.inputs, [steps * batch, size].into());
-    let drive = B::float_matmul(flat, chunk.w_in);
+    let drive = B::float_matmul(flat, B::float_reshape(chunk.w_in, [size, GATES * neurons].into()));
     let bias = chunk.bias.0.first().map(B::view::<E>);
     let layer = Layer {
         drive: B::view::<E>(&drive),
@@ -98,7 +98,7 @@ impl<E: Real> WithSimd for Simulation<'_, E> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { layer, mut part } = self;
         let (count, width) = (part.elements.len(), GATES * layer.neurons);
-        let w_rec = Panels::new::<S>(&layer.w_rec, layer.neurons);
+        let w_rec = Panels::new::<S>(&layer.w_rec, 0, layer.neurons);
         let stride = w_rec.stride::<S>();
         let mut currents = vec![E::zero(); count * stride];
         for step in 0..layer.steps {

@@ -81,7 +81,7 @@ pub(super) fn broadcast<B: Host, E: Real>(
     let [batch, steps, _] = error.shape().dims();
     let neurons = feedback.shape()[0];
     let transposed = B::float_swap_dims(feedback.clone(), 0, 1);
-    let weights = Matrix::new(&B::view::<E>(&transposed), feedback.shape()[1]);
+    let weights = Matrix::new(&B::view::<E>(&transposed), 0, feedback.shape()[1]);
     let error = B::view::<E>(error);
     let mut signal = vec![E::zero(); batch * steps * neurons];
     let groups = groups(batch);

@@ -222,12 +222,12 @@ pub(super) struct Matrix<E> {
 }
 
 impl<E: Real> Matrix<E> {
-    /// The padded rows of a view.
-    pub(super) fn new(view: &View<E>, rows: usize) -> Self {
+    /// The padded rows of a matrix of a view.
+    pub(super) fn new(view: &View<E>, outer: usize, rows: usize) -> Self {
         let stride = padded(view.width());
         let mut values = vec![E::zero(); rows * stride];
         for (row, values) in values.chunks_exact_mut(stride).enumerate() {
-            values[..view.width()].copy_from_slice(view.row(0, row));
+            values[..view.width()].copy_from_slice(view.row(outer, row));
         }
         Self { values }
     }
@@ -250,14 +250,14 @@ impl<E: Real> Panels<E> {
     /// Vectors of a panel.
     const VECTORS: usize = 3;
 
-    /// Packs a matrix for the machine's vectors.
+    /// Packs a matrix of a view for the machine's vectors.
     #[inline(always)]
-    pub(super) fn new<S: Simd>(matrix: &View<E>, rows: usize) -> Self {
+    pub(super) fn new<S: Simd>(matrix: &View<E>, outer: usize, rows: usize) -> Self {
         let width = Self::width::<S>();
         let panels = matrix.width().div_ceil(width);
         let mut values = vec![E::zero(); panels * rows * width];
         for row in 0..rows {
-            for (panel, source) in matrix.row(0, row).chunks(width).enumerate() {
+            for (panel, source) in matrix.row(outer, row).chunks(width).enumerate() {
                 values[(panel * rows + row) * width..][..source.len()].copy_from_slice(source);
             }
         }

@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use burn::backend::TensorMetadata;
+use burn::backend::tensor::FloatTensor;
 use pulp::{Simd, WithSimd};
 
-use super::host::{Host, View, give_rows, groups, in_parallel};
+use super::host::{Host, View, give_rows, groups_with, in_parallel};
 use super::real::{Matrix, Real, Sparse, add_scaled, dispatch, padded};
 use crate::kernel::ops::{List, SpikingChunk, SpikingRun};
 use crate::kernel::plan::SpikingDynamics;
@@ -17,27 +18,23 @@ pub(super) fn simulate<B: Host, E: Real>(
     dynamics: &SpikingDynamics,
 ) -> SpikingRun<B> {
     let [steps, batch, size] = chunk.inputs.shape().dims();
-    let [_, neurons] = chunk.w_in.shape().dims();
+    let [matrices, _, neurons] = chunk.w_in.shape().dims();
     let x = B::view::<E>(&chunk.inputs);
     // Where few inputs are 0, one product for all of them is faster than adding rows.
     let nonzero = count_nonzero(&x, [steps, batch]);
-    let drive = (4 * nonzero > steps * batch * size).then(|| {
-        let flat = B::float_reshape(chunk.inputs.clone(), [steps * batch, size].into());
-        let drive = B::float_matmul(flat, chunk.w_in.clone());
-        B::float_reshape(drive, [steps, batch, neurons].into())
-    });
+    let drive = (4 * nonzero > steps * batch * size).then(|| input_currents(&chunk));
     let drive = drive.as_ref().map(B::view::<E>);
-    let [w_in, w_rec] =
-        [&chunk.w_in, &chunk.w_rec].map(|weights| Matrix::new(&B::view::<E>(weights), weights.shape()[0]));
     let bias = chunk.bias.0.first().map(B::view::<E>);
     let input_factor = B::view::<E>(&chunk.input_factor);
     let adaptation: Vec<_> = chunk.adaptation.0.iter().map(B::view::<E>).collect();
     let population = Population {
         x,
+        inputs: size,
         drive,
-        w_in,
-        w_rec,
-        bias: bias.as_ref().map(View::vector),
+        w_in: B::view::<E>(&chunk.w_in),
+        w_rec: B::view::<E>(&chunk.w_rec),
+        shared: matrices == 1,
+        bias,
         input_factor: input_factor.vector(),
         adaptation: match adaptation.as_slice() {
             [rho, beta] => Some((rho.vector(), beta.vector())),
@@ -51,7 +48,7 @@ pub(super) fn simulate<B: Host, E: Real>(
     let mut state = chunk.state.0;
     let mut z = vec![E::zero(); steps * batch * neurons];
     let mut linearization = vec![vec![E::zero(); steps * batch * neurons]; coefficients];
-    let groups = groups(batch);
+    let groups = groups_with(batch, matrices);
     let sizes = [batch, neurons];
     let mut parts: Vec<_> = groups.iter().map(|group| Part::new(group.clone())).collect();
     for values in state.iter_mut().map(B::values_mut::<E>) {
@@ -72,6 +69,19 @@ pub(super) fn simulate<B: Host, E: Real>(
     }
 }
 
+/// W_in x, [steps, batch, neurons].
+fn input_currents<B: Host>(chunk: &SpikingChunk<B>) -> FloatTensor<B> {
+    let [steps, batch, size] = chunk.inputs.shape().dims();
+    let [matrices, _, neurons] = chunk.w_in.shape().dims();
+    if matrices > 1 {
+        let by_sequence = B::float_matmul(B::float_swap_dims(chunk.inputs.clone(), 0, 1), chunk.w_in.clone());
+        return B::float_swap_dims(by_sequence, 0, 1);
+    }
+    let flat = B::float_reshape(chunk.inputs.clone(), [steps * batch, size].into());
+    let w_in = B::float_reshape(chunk.w_in.clone(), [size, neurons].into());
+    B::float_reshape(B::float_matmul(flat, w_in), [steps, batch, neurons].into())
+}
+
 fn count_nonzero<E: Real>(x: &View<E>, [steps, batch]: [usize; 2]) -> usize {
     let rows = (0..steps).flat_map(|step| (0..batch).map(move |element| x.row(step, element)));
     rows.map(|row| row.iter().map(|&value| usize::from(value != E::zero())).sum::<usize>()).sum()
@@ -79,10 +89,13 @@ fn count_nonzero<E: Real>(x: &View<E>, [steps, batch]: [usize; 2]) -> usize {
 
 struct Population<'a, E: Real> {
     x: View<'a, E>,
+    inputs: usize,
     drive: Option<View<'a, E>>,
-    w_in: Matrix<E>,
-    w_rec: Matrix<E>,
-    bias: Option<&'a [E]>,
+    w_in: View<'a, E>,
+    w_rec: View<'a, E>,
+    /// Whether the weights are those of all sequences.
+    shared: bool,
+    bias: Option<View<'a, E>>,
     input_factor: &'a [E],
     adaptation: Option<(&'a [E], &'a [E])>,
     dynamics: &'a SpikingDynamics,
@@ -119,10 +132,14 @@ impl<E: Real> WithSimd for Simulation<'_, E> {
         let mut current = vec![E::zero(); padded(neurons)];
         let (mut inputs, mut active) = (Sparse::default(), Sparse::default());
         let count = part.elements.len();
+        let matrix = if population.shared { 0 } else { part.elements.start };
+        let w_in = Matrix::new(&population.w_in, matrix, population.inputs);
+        let w_rec = Matrix::new(&population.w_rec, matrix, neurons);
+        let bias = population.bias.as_ref().map(|bias| bias.row(0, matrix));
         for index in 0..count {
             let element = part.elements.start + index;
             for step in 0..steps {
-                match population.bias {
+                match bias {
                     Some(bias) => current[..neurons].copy_from_slice(bias),
                     None => current.fill(E::zero()),
                 }
@@ -130,10 +147,10 @@ impl<E: Real> WithSimd for Simulation<'_, E> {
                     add_scaled(&mut current, E::one(), drive.row(step, element));
                 } else {
                     inputs.set(population.x.row(step, element));
-                    population.w_in.add(simd, &mut current, &inputs);
+                    w_in.add(simd, &mut current, &inputs);
                 }
                 active.set(part.state[1][index]);
-                population.w_rec.add(simd, &mut current, &active);
+                w_rec.add(simd, &mut current, &active);
                 let row = step * count + index;
                 let mut state = part.state.iter_mut().map(|rows| &mut *rows[index]);
                 let mut linearization = part.linearization.iter_mut().map(|rows| &mut *rows[row]);

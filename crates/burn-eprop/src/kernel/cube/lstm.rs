@@ -15,9 +15,10 @@ const COEFFICIENTS: usize = 9;
 /// Simulates a chunk.
 pub(super) fn simulate(chunk: LstmChunk<Cube>) -> LstmRun<Cube> {
     let [steps, batch, size] = chunk.inputs.shape().dims();
-    let neurons = chunk.w_rec.shape()[0];
+    let neurons = chunk.w_rec.shape()[1];
     let inputs = Cube::float_reshape(chunk.inputs, [steps * batch, size].into());
-    let mut drive = Cube::float_matmul(inputs, chunk.w_in);
+    let w_in = Cube::float_reshape(chunk.w_in, [size, 4 * neurons].into());
+    let mut drive = Cube::float_matmul(inputs, w_in);
     if let Some(bias) = chunk.bias.0.into_iter().next() {
         drive = Cube::float_add(drive, Cube::float_reshape(bias, [1, 4 * neurons].into()));
     }

@@ -34,9 +34,10 @@ enum Shape {
 /// Simulates a chunk.
 pub(super) fn simulate(chunk: SpikingChunk<Cube>, dynamics: &SpikingDynamics) -> SpikingRun<Cube> {
     let [steps, batch, size] = chunk.inputs.shape().dims();
-    let [_, neurons] = chunk.w_in.shape().dims();
+    let [_, _, neurons] = chunk.w_in.shape().dims();
     let inputs = Cube::float_reshape(chunk.inputs, [steps * batch, size].into());
-    let drive = computed(Cube::float_matmul(inputs, chunk.w_in));
+    let w_in = Cube::float_reshape(chunk.w_in, [size, neurons].into());
+    let drive = computed(Cube::float_matmul(inputs, w_in));
     let pseudo = &dynamics.pseudo_derivative;
     let (shape, slope) = match pseudo.shape {
         SurrogateShape::PiecewiseLinear => (Shape::PiecewiseLinear, 0.0),
