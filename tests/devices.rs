@@ -13,8 +13,9 @@ use burn_eprop::{Cell, Loss, Objective};
 use eprop_cli::device::DeviceName;
 use eprop_tests::case::{Build, Case, Problem, SHAPES};
 use eprop_tests::cells::{alif, alif_per_neuron, lif, lif_per_neuron, lstm, two_compartment};
-use eprop_tests::findings::Findings;
+use eprop_tests::findings::{Findings, relative_difference};
 use eprop_tests::synthetic::with_module;
+use eprop_tests::tasks::{Tasks, gradient};
 use eprop_tests::wgpu::{OpenedWgpu, on_wgpu, open_wgpu};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -25,6 +26,14 @@ fn main() {
     add_trials(&mut trials, "lif", lif);
     add_trials(&mut trials, "alif", alif);
     add_trials(&mut trials, "lstm", lstm);
+    for (dtype, tolerance) in [(DType::F32, 1e-4), (DType::F64, 1e-10)] {
+        trials.push(Trial::test(format!("ndarray lif {dtype:?} one-shot"), move || {
+            compare_one_shot(lif, &DeviceName::NdArray.open()?, dtype, tolerance)
+        }));
+    }
+    add_one_shot_trials_of_wgpu(&mut trials, "lif", lif, &wgpu);
+    add_one_shot_trials_of_wgpu(&mut trials, "alif", alif, &wgpu);
+    add_one_shot_trials_of_wgpu(&mut trials, "lstm", lstm, &wgpu);
     let of_shape = &SHAPES[..1];
     add_trials_of_wgpu(&mut trials, "lif", lif, &SHAPES, &wgpu);
     add_trials_of_wgpu(&mut trials, "lif per neuron", lif_per_neuron, of_shape, &wgpu);
@@ -97,6 +106,48 @@ fn add_trials_of_wgpu<C: Cell + 'static>(
             agree(&find(), &by_tensor_operations(find), 1e-5)
         })
     }));
+}
+
+fn add_one_shot_trials_of_wgpu<C: Cell + 'static>(
+    trials: &mut Vec<Trial>,
+    cell: &str,
+    build: Build<C>,
+    wgpu: &OpenedWgpu,
+) {
+    let wgpu = wgpu.clone();
+    trials.push(Trial::ignorable_test(format!("wgpu {cell} one-shot"), move || {
+        on_wgpu(&wgpu, |device| compare_one_shot(build, device, DType::F32, 1e-4))
+    }));
+}
+
+/// Compares the gradients of an outer loop's loss, found on Flex and on another device.
+fn compare_one_shot<C: Cell>(
+    build: Build<C>,
+    device: &Device,
+    dtype: DType,
+    tolerance: f64,
+) -> Result<(), Failed> {
+    let find = |device: &Device| {
+        let case = Case { neurons: vec![5, 4], steps: 14, refractory_steps: 3, ..Case::new(3) };
+        let tasks = Tasks::new(case, build, &TensorCreationOptions::from((device, dtype)));
+        let (loss, gradients) = tasks.estimate(&tasks.one_shot());
+        let parameters = tasks.parameters().into_iter();
+        let mut found: Vec<_> = parameters
+            .map(|(name, id)| {
+                let gradient = gradient(&gradients, &name, id).expect("a gradient");
+                (name, gradient)
+            })
+            .collect();
+        found.push(("loss".into(), vec![loss]));
+        found
+    };
+    for ((name, found), (_, expected)) in find(device).into_iter().zip(find(&DeviceName::Flex.open()?)) {
+        let difference = relative_difference(&found, &expected);
+        if difference > tolerance {
+            return Err(Failed::from(format!("{name}: {difference:e} > {tolerance:e}")));
+        }
+    }
+    Ok(())
 }
 
 fn rates() -> RateRegularization {

@@ -9,7 +9,7 @@ use burn_eprop::estimator::{BoundaryLearning, Eprop, Eprop3};
 use burn_eprop::hook::HookRecordError;
 use burn_eprop::loss::{RateAveraging, RateRegularization};
 use burn_eprop::readout::LeakyReadoutConfig;
-use burn_eprop::signal::Symmetric;
+use burn_eprop::signal::{Learned, Symmetric};
 use burn_eprop::synthetic_gradient::SyntheticGradientConfig;
 use burn_eprop::{Batch, Loss, Network, NetworkConfig, Objective, OnlineEstimator, OptimizerHook};
 use eprop_tests::findings::values;
@@ -42,7 +42,8 @@ fn batch(value: Option<f32>) -> Batch {
     let tensor = |values: Vec<f32>, features: usize| {
         Tensor::from_data(TensorData::new(values, [BATCH, STEPS, features]), &Device::flex())
     };
-    Batch::new(tensor(inputs, 4), tensor(targets, 2))
+    let teaching = (0..BATCH * STEPS * 3).map(|i| ((i * 17) % 5) as f32 * 0.3).collect();
+    Batch::new(tensor(inputs, 4), tensor(targets, 2)).with_teaching(tensor(teaching, 3))
 }
 
 fn weights(network: &Network<Alif>) -> Vec<f64> {
@@ -130,6 +131,19 @@ where
 #[test]
 fn a_saved_stream_of_eprop_goes_on() {
     goes_on(hook, network());
+}
+
+/// The error module's state is the stream's.
+#[test]
+fn a_saved_stream_of_a_learned_signal_goes_on() {
+    let learned = || {
+        let cells = vec![AlifConfig::mixed(5, 3, 0.1).init(&device())];
+        let module = NetworkConfig::new(3 + 12 + 4, 12).with_seed(5).init(cells, &device());
+        let optimizer: ModuleOptimizer = AdamConfig::new().init();
+        let objective = Objective::sum(Loss::MeanSquaredError);
+        OptimizerHook::new(optimizer, Eprop::new(objective, Learned::new(&module)).with_chunk(7))
+    };
+    goes_on(learned, network());
 }
 
 /// e-prop 3 in short windows, with BP(λ).

@@ -4,6 +4,7 @@
 //! - [`cells`]: a builder for every kind of cell, and [`for_every_cell!`];
 //! - [`smoothed`]: a learning signal of a user's own, which remembers;
 //! - [`synthetic`](mod@synthetic): a synthetic gradient that foretells something;
+//! - [`tasks`]: one-shot tasks with learner and error module;
 //! - [`two_compartment`]: a cell of a user's own, known by its step alone;
 //! - [`wgpu`]: trials on wgpu;
 //! - [`findings`]: what an estimator found, as numbers by name, and their comparison.
@@ -13,5 +14,6 @@ pub mod cells;
 pub mod findings;
 pub mod smoothed;
 pub mod synthetic;
+pub mod tasks;
 pub mod two_compartment;
 pub mod wgpu;

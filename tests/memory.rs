@@ -3,14 +3,15 @@
 //! The allocator is the process's, so this file holds one test.
 
 use burn::module::Module;
-use burn::tensor::{DType, Device};
+use burn::tensor::{DType, Device, Tensor};
 use burn_eprop::GradientEstimator;
 use burn_eprop::cell::Alif;
 use burn_eprop::estimator::{BoundaryLearning, Bptt, Eprop, Eprop3, TruncatedBptt, mean_firing_rate};
+use burn_eprop::meta::{MetaLearner, OneShot};
 use burn_eprop::signal::Symmetric;
 use burn_eprop::synthetic_gradient::SyntheticGradientConfig;
 use eprop_tests::case::{Case, Problem};
-use eprop_tests::cells::alif;
+use eprop_tests::cells::{alif, lif};
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -45,6 +46,35 @@ fn eprop_takes_the_same_memory_whatever_the_length() {
         assert!(eprop3 < 1.05, "e-prop 3's memory grows {eprop3:.3} times, masked: {masked}");
         assert!(bptt > 4.0, "BPTT's memory grows {bptt:.3} times, so this measures something else");
     }
+    one_shot_learning_holds_no_trace_of_a_step();
+}
+
+/// What an outer loop's estimate takes is proportional to steps · neurons and to synapses, not to steps · synapses.
+fn one_shot_learning_holds_no_trace_of_a_step() {
+    let (steps, batch, neurons, inputs) = (200, 4, 64, 10);
+    let case = Case { batch, steps, inputs, neurons: vec![neurons], outputs: 2, bias: false, ..Case::new(0) };
+    let options = (&Device::flex(), DType::F32).into();
+    let learner = Problem::new(&case, lif, &options);
+    let of_module =
+        Case { inputs: 2 + neurons + inputs, neurons: vec![32], outputs: neurons, ..case.clone() };
+    let meta =
+        MetaLearner::new(learner.network, Problem::new(&of_module, lif, &options).network, 1e-2).train();
+    let training = learner.batch.with_teaching(Tensor::ones([batch, steps, 2], options));
+    let inputs_of_test = training.inputs().clone();
+    let rule = OneShot::new(case.objective);
+    let peak = || {
+        let before = ALLOCATOR.current_usage();
+        ALLOCATOR.reset_peak_usage();
+        let loss = |outputs: Tensor<3>| (outputs.clone() * outputs).mean();
+        let estimate = rule.estimate(&meta, &training, inputs_of_test.clone(), loss);
+        assert!(mean_firing_rate(&estimate.firing_rates) > 0.02, "a silent network");
+        ALLOCATOR.peak_usage() - before
+    };
+    peak(); // whatever is set up once
+    let bytes = peak();
+    let traces = 4 * steps * batch * neurons * (neurons + inputs);
+    println!("{bytes} bytes, where traces of every step are {traces}");
+    assert!(3 * bytes < traces, "{bytes} bytes, where traces of every step are {traces}");
 }
 
 /// With or without a mask and unequal lengths, which belong to the batch as its inputs do.

@@ -7,98 +7,20 @@ use burn_eprop::cell::{CellState, LifConfig, Transition};
 use burn_eprop::eligibility::stepwise_traces;
 use burn_eprop::estimator::{Eprop, OnlineEstimator};
 use burn_eprop::loss::{RateAveraging, RateRegularization};
-use burn_eprop::meta::{Adaptation, MetaLearner, OneShot};
+use burn_eprop::meta::{Adaptation, MetaLearner};
 use burn_eprop::network::{RecurrentLayer, Weights};
 use burn_eprop::readout::LeakyReadoutConfig;
 use burn_eprop::signal::{Learned, LearningSignal, Random, SignalContext, Symmetric};
 use burn_eprop::surrogate::PseudoDerivative;
 use burn_eprop::{Batch, Cell, GradientEstimator, Network, NetworkConfig};
-use eprop_tests::case::{Build, Case, Problem, float64, uniform};
+use eprop_tests::case::{Build, Case, float64};
 use eprop_tests::cells::{lif, lstm, two_compartment};
 use eprop_tests::findings::{assert_close, values};
 use eprop_tests::for_every_cell;
-
-const TEACHING: usize = 3;
-const RATE: f64 = 0.05;
+use eprop_tests::tasks::{RATE, Tasks, gradient};
 
 for_every_cell!(equals_explicit_traces: lif, lif_per_neuron, alif, alif_per_neuron, lstm);
 for_every_cell!(update_equals_eprop);
-
-/// Learner, error module and tasks of a case.
-struct Tasks<C: Cell> {
-    case: Case,
-    meta: MetaLearner<C, C>,
-    training: Batch,
-    test_inputs: Tensor<3>,
-    test_targets: Tensor<3>,
-}
-
-impl<C: Cell> Tasks<C> {
-    fn new(case: Case, build: Build<C>, options: &TensorCreationOptions) -> Self {
-        let Problem { network: learner, batch, .. } = Problem::new(&case, build, options);
-        let neurons = learner.neurons();
-        let of_module = Case {
-            neurons: vec![5],
-            inputs: TEACHING + neurons + case.inputs,
-            outputs: neurons,
-            ..case.clone()
-        };
-        let module = Problem::new(&of_module, build, options).network;
-        let rng = &mut case.rng(7);
-        let shape = [case.batch, case.steps];
-        let teaching = uniform([shape[0], shape[1], TEACHING], -1.0..1.0, rng, options);
-        Self {
-            meta: MetaLearner::new(learner, module, RATE),
-            training: batch.with_teaching(teaching),
-            test_inputs: uniform([shape[0], shape[1] + 3, case.inputs], -1.0..1.5, rng, options),
-            test_targets: uniform([shape[0], shape[1] + 3, case.outputs], 0.0..1.0, rng, options),
-            case,
-        }
-    }
-
-    fn one_shot(&self) -> OneShot<C> {
-        OneShot::new(self.case.objective)
-    }
-
-    /// What the outer loop minimises.
-    fn loss(&self, outputs: Tensor<3>) -> Tensor<1> {
-        let difference = outputs - self.test_targets.clone();
-        (difference.clone() * difference).mean().mul_scalar(0.5)
-    }
-
-    /// The loss, and the gradients of all parameters.
-    fn estimate(&self, rule: &OneShot<C>) -> (f64, GradientsParams) {
-        let test_inputs = self.test_inputs.clone();
-        let found = rule.estimate(&self.meta, &self.training, test_inputs, |outputs| self.loss(outputs));
-        (found.loss + found.rate_loss, found.gradients)
-    }
-
-    /// Every trained parameter with its name.
-    fn parameters(&self) -> Vec<(String, ParamId)> {
-        let network = |name: &str, network: &Network<C>| {
-            let mut parameters = Vec::new();
-            for (index, layer) in network.layers.iter().enumerate() {
-                parameters.push((format!("{name}.{index}.w_in"), layer.w_in.id));
-                parameters.push((format!("{name}.{index}.w_rec"), layer.w_rec.id));
-                parameters.extend(layer.bias.iter().map(|bias| (format!("{name}.{index}.bias"), bias.id)));
-            }
-            parameters.push((format!("{name}.w_out"), network.readout.weight.id));
-            parameters.extend(network.readout.bias.iter().map(|bias| (format!("{name}.b_out"), bias.id)));
-            parameters
-        };
-        let rates = ("log_rates".to_owned(), self.meta.log_rates.id);
-        let of_module = network("module", &self.meta.module);
-        network("learner", &self.meta.learner).into_iter().chain(of_module).chain([rates]).collect()
-    }
-}
-
-/// The gradient of a parameter of this name.
-fn gradient(gradients: &GradientsParams, name: &str, id: ParamId) -> Option<Vec<f64>> {
-    match name.contains("w_") {
-        true => gradients.get::<2>(id).map(|gradient| values(&gradient)),
-        false => gradients.get::<1>(id).map(|gradient| values(&gradient)),
-    }
-}
 
 /// The oracle: explicit traces of every synapse at every step, in one graph of Burn's autodiff, with nothing of the library
 /// but the cells, their linearisation and the definition of the traces.
@@ -125,112 +47,109 @@ fn equals_explicit_traces<C: Cell>(build: Build<C>) {
             if let Some(signal) = signal {
                 rule = rule.with_signal(signal.clone());
             }
-            let expected = tasks.explicit(&cells, name, [3.0, 2.0], 0.1);
+            let expected = explicit(&tasks, &cells, name, [3.0, 2.0], 0.1);
             for kernels in [true, false] {
                 let found = tasks.estimate(&rule.clone().with_kernels(kernels));
-                tasks.compare(&format!("{name}, {neurons:?}, kernels {kernels}"), found, &expected);
+                compare(&tasks, &format!("{name}, {neurons:?}, kernels {kernels}"), found, &expected);
             }
         }
     }
 }
 
-impl<C: Cell> Tasks<C> {
-    fn compare(&self, what: &str, found: (f64, GradientsParams), expected: &(f64, GradientsParams)) {
-        assert_close(&format!("{what}, loss"), &[found.0], &[expected.0], 1e-12);
-        for (name, id) in self.parameters() {
-            let [found, expected] = [&found.1, &expected.1].map(|gradients| gradient(gradients, &name, id));
-            match (found, expected) {
-                (Some(found), Some(expected)) if expected.iter().any(|&value| value != 0.0) => {
-                    assert_close(&format!("{what}, {name}"), &found, &expected, 1e-10);
-                }
-                (found, expected) => {
-                    // The module's, where it gives no signal.
-                    let zero = |values: Option<Vec<f64>>| {
-                        values.is_none_or(|values| values.iter().all(|&x| x == 0.0))
-                    };
-                    assert!(zero(found) && zero(expected), "{what}, {name}");
-                    assert!(!what.starts_with("learned"), "{what}: no gradient of {name}");
-                }
+fn compare<C: Cell>(
+    tasks: &Tasks<C>,
+    what: &str,
+    found: (f64, GradientsParams),
+    expected: &(f64, GradientsParams),
+) {
+    assert_close(&format!("{what}, loss"), &[found.0], &[expected.0], 1e-12);
+    for (name, id) in tasks.parameters() {
+        let [found, expected] = [&found.1, &expected.1].map(|gradients| gradient(gradients, &name, id));
+        match (found, expected) {
+            (Some(found), Some(expected)) if expected.iter().any(|&value| value != 0.0) => {
+                assert_close(&format!("{what}, {name}"), &found, &expected, 1e-10);
+            }
+            (found, expected) => {
+                // The module's, where it gives no signal.
+                let zero =
+                    |values: Option<Vec<f64>>| values.is_none_or(|values| values.iter().all(|&x| x == 0.0));
+                assert!(zero(found) && zero(expected), "{what}, {name}");
+                assert!(!what.starts_with("learned"), "{what}: no gradient of {name}");
             }
         }
     }
+}
 
-    /// Loss and gradients through explicit traces, for a signal of this name.
-    fn explicit(
-        &self,
-        cells: &[C],
-        signal: &str,
-        strengths: [f64; 2],
-        target: f64,
-    ) -> (f64, GradientsParams) {
-        let meta = self.meta.clone().train();
-        let learner = &meta.learner;
-        let batch = self.case.batch;
-        let inputs = by_step(self.training.inputs());
-        let initial: Vec<_> = learner.layers.iter().map(|layer| Synapses::of(layer, batch)).collect();
-        let first = simulate(learner, &initial, &inputs);
+/// Loss and gradients through explicit traces, for a signal of this name.
+fn explicit<C: Cell>(
+    tasks: &Tasks<C>,
+    cells: &[C],
+    signal: &str,
+    strengths: [f64; 2],
+    target: f64,
+) -> (f64, GradientsParams) {
+    let meta = tasks.meta.clone().train();
+    let learner = &meta.learner;
+    let batch = tasks.case.batch;
+    let inputs = by_step(tasks.training.inputs());
+    let initial: Vec<_> = learner.layers.iter().map(|layer| Synapses::of(layer, batch)).collect();
+    let first = simulate(learner, &initial, &inputs);
 
-        let targets = by_step(self.training.targets());
-        let errors: Vec<_> =
-            first.outputs.iter().zip(targets).map(|(y, target)| y.clone() - target).collect();
-        let mut module_rate = None;
-        let signals: Vec<Tensor<2>> = match signal {
-            "symmetric" => errors
-                .iter()
-                .map(|error| error.clone().matmul(learner.readout.weight.val().transpose()))
-                .collect(),
-            "random" => {
-                errors.iter().map(|error| error.clone().matmul(learner.feedback.val().transpose())).collect()
-            }
-            _ => {
-                let teaching = by_step(self.training.teaching().expect("teaching"));
-                let seen = teaching.into_iter().zip(first.neurons()).zip(&inputs);
-                let seen: Vec<_> = seen
-                    .map(|((teaching, neurons), input)| {
-                        Tensor::cat(vec![teaching, neurons, input.clone()], 1)
-                    })
-                    .collect();
-                let weights: Vec<_> =
-                    meta.module.layers.iter().map(|layer| Synapses::of(layer, batch)).collect();
-                let module = simulate(&meta.module, &weights, &seen);
-                let trials = module.spikes(0).mul_scalar(1.0 / seen.len() as f64);
-                let excess = trials.sub_scalar(target);
-                module_rate =
-                    Some((excess.clone() * excess).sum().mul_scalar(0.5 * strengths[1] / batch as f64));
-                module.outputs
-            }
-        };
-        let rates = meta.log_rates.val().exp();
-        let mut start = 0;
-        let mut updated = Vec::new();
-        for (index, (layer, cell)) in learner.layers.iter().zip(cells).enumerate() {
-            let size = layer.cell.neurons();
-            let mine: Vec<_> = signals.iter().map(|signal| signal.clone().narrow(1, start, size)).collect();
-            start += size;
-            let linearization = cell.valid().train().linearize(&first.layers[index].transition);
-            let traces = stepwise_traces(&linearization, first.layers[index].pre.clone());
-            let filter = (signal != "learned").then(|| (learner.readout.decay(), learner.readout.factor()));
-            let gradient =
-                Tensor::cat(traces.into_iter().map(|trace| contract(&mine, trace, filter)).collect(), 2);
-            updated.push(initial[index].descend::<C>(gradient, &rates));
+    let targets = by_step(tasks.training.targets());
+    let errors: Vec<_> = first.outputs.iter().zip(targets).map(|(y, target)| y.clone() - target).collect();
+    let mut module_rate = None;
+    let signals: Vec<Tensor<2>> = match signal {
+        "symmetric" => errors
+            .iter()
+            .map(|error| error.clone().matmul(learner.readout.weight.val().transpose()))
+            .collect(),
+        "random" => {
+            errors.iter().map(|error| error.clone().matmul(learner.feedback.val().transpose())).collect()
         }
-        let second = simulate(learner, &updated, &by_step(&self.test_inputs));
-
-        let mut total = self.loss(Tensor::stack::<3>(second.outputs.clone(), 1));
-        let loss = total.clone();
-        let steps = (batch * (first.outputs.len() + second.outputs.len())) as f64;
-        for index in 0..learner.layers.len() {
-            let count = first.spikes(index) + second.spikes(index);
-            let excess = count.sum_dim(0).mul_scalar(1.0 / steps).sub_scalar(target);
-            total = total + (excess.clone() * excess).sum().mul_scalar(0.5 * strengths[0]);
+        _ => {
+            let teaching = by_step(tasks.training.teaching().expect("teaching"));
+            let seen = teaching.into_iter().zip(first.neurons()).zip(&inputs);
+            let seen: Vec<_> = seen
+                .map(|((teaching, neurons), input)| Tensor::cat(vec![teaching, neurons, input.clone()], 1))
+                .collect();
+            let weights: Vec<_> = meta.module.layers.iter().map(|layer| Synapses::of(layer, batch)).collect();
+            let module = simulate(&meta.module, &weights, &seen);
+            let trials = module.spikes(0).mul_scalar(1.0 / seen.len() as f64);
+            let excess = trials.sub_scalar(target);
+            module_rate = Some((excess.clone() * excess).sum().mul_scalar(0.5 * strengths[1] / batch as f64));
+            module.outputs
         }
-        if let Some(rate) = module_rate {
-            total = total + rate;
-        }
-        assert!(loss.into_scalar::<f64>() > 0.0);
-        let value = total.clone().into_scalar::<f64>();
-        (value, GradientsParams::from_grads(total.backward(), &meta))
+    };
+    let rates = meta.log_rates.val().exp();
+    let mut start = 0;
+    let mut updated = Vec::new();
+    for (index, (layer, cell)) in learner.layers.iter().zip(cells).enumerate() {
+        let size = layer.cell.neurons();
+        let mine: Vec<_> = signals.iter().map(|signal| signal.clone().narrow(1, start, size)).collect();
+        start += size;
+        let linearization = cell.valid().train().linearize(&first.layers[index].transition);
+        let traces = stepwise_traces(&linearization, first.layers[index].pre.clone());
+        let filter = (signal != "learned").then(|| (learner.readout.decay(), learner.readout.factor()));
+        let gradient =
+            Tensor::cat(traces.into_iter().map(|trace| contract(&mine, trace, filter)).collect(), 2);
+        updated.push(initial[index].descend::<C>(gradient, &rates));
     }
+    let second = simulate(learner, &updated, &by_step(&tasks.test_inputs));
+
+    let mut total = tasks.loss(Tensor::stack::<3>(second.outputs.clone(), 1));
+    let loss = total.clone();
+    let steps = (batch * (first.outputs.len() + second.outputs.len())) as f64;
+    for index in 0..learner.layers.len() {
+        let count = first.spikes(index) + second.spikes(index);
+        let excess = count.sum_dim(0).mul_scalar(1.0 / steps).sub_scalar(target);
+        total = total + (excess.clone() * excess).sum().mul_scalar(0.5 * strengths[0]);
+    }
+    if let Some(rate) = module_rate {
+        total = total + rate;
+    }
+    assert!(loss.into_scalar::<f64>() > 0.0);
+    let value = total.clone().into_scalar::<f64>();
+    (value, GradientsParams::from_grads(total.backward(), &meta))
 }
 
 /// Weights of a layer for each sequence.
@@ -397,56 +316,52 @@ fn update_equals_eprop<C: Cell + 'static>(build: Build<C>) {
             let eprop = Eprop::boxed(case.objective, signal).with_chunk(5);
             for kernels in [true, false] {
                 let adaptation = rule.clone().with_kernels(kernels).adapt(&tasks.meta, &tasks.training);
-                tasks.check_update(&format!("{name}, kernels {kernels}"), &adaptation, eprop.clone());
+                check_update(&tasks, &format!("{name}, kernels {kernels}"), &adaptation, eprop.clone());
             }
         }
     }
 }
 
-impl<C: Cell> Tasks<C> {
-    fn check_update(&self, what: &str, adaptation: &Adaptation, mut eprop: Eprop) {
-        for task in 1..self.case.batch {
-            let one = self.task(task);
-            let whole = eprop.estimate(&self.meta.learner, &one).gradients;
-            let mut state = OnlineEstimator::<C>::start(&mut eprop, &self.meta.learner, 1);
-            let pieces = [0..7, 7..9, 9..self.case.steps].map(|piece| one.piece(piece));
-            let pieces = pieces.map(|piece| eprop.feed(&self.meta.learner, &mut state, &piece).gradients);
-            for (index, layer) in self.meta.learner.layers.iter().enumerate() {
-                let weights = &adaptation.weights[index];
-                for (name, param, updated) in
-                    [("w_in", &layer.w_in, &weights.w_in), ("w_rec", &layer.w_rec, &weights.w_rec)]
-                {
-                    let Weights::OfSequence(updated) = updated else {
-                        panic!("shared weights after an update")
-                    };
-                    let updated = updated.clone().narrow(0, task, 1).squeeze_dim::<2>(0);
-                    let gradient = whole.get::<2>(param.id).expect("a gradient");
-                    let streamed = pieces.iter().map(|piece| piece.get::<2>(param.id).expect("a gradient"));
-                    let streamed = streamed.reduce(|sum, piece| sum + piece).expect("a piece");
-                    let off = others::<C>(param.dims(), &param.val());
-                    let before = if name == "w_rec" { param.val() * off } else { param.val() };
-                    assert!(
-                        gradient.clone().abs().max().into_scalar::<f64>() > 0.0,
-                        "{what}: no gradient of {name}"
-                    );
-                    for (how, gradient) in [("at once", gradient), ("streamed", streamed)] {
-                        let expected = before.clone() - gradient.mul_scalar(RATE);
-                        let what = format!("{what}, task {task}, layer {index}, {name}, {how}");
-                        assert_close(&what, &values(&updated), &values(&expected), 1e-12);
-                    }
+fn check_update<C: Cell>(tasks: &Tasks<C>, what: &str, adaptation: &Adaptation, mut eprop: Eprop) {
+    for task in 1..tasks.case.batch {
+        let one = alone(tasks, task);
+        let whole = eprop.estimate(&tasks.meta.learner, &one).gradients;
+        let mut state = OnlineEstimator::<C>::start(&mut eprop, &tasks.meta.learner, 1);
+        let pieces = [0..7, 7..9, 9..tasks.case.steps].map(|piece| one.piece(piece));
+        let pieces = pieces.map(|piece| eprop.feed(&tasks.meta.learner, &mut state, &piece).gradients);
+        for (index, layer) in tasks.meta.learner.layers.iter().enumerate() {
+            let weights = &adaptation.weights[index];
+            for (name, param, updated) in
+                [("w_in", &layer.w_in, &weights.w_in), ("w_rec", &layer.w_rec, &weights.w_rec)]
+            {
+                let Weights::OfSequence(updated) = updated else { panic!("shared weights after an update") };
+                let updated = updated.clone().narrow(0, task, 1).squeeze_dim::<2>(0);
+                let gradient = whole.get::<2>(param.id).expect("a gradient");
+                let streamed = pieces.iter().map(|piece| piece.get::<2>(param.id).expect("a gradient"));
+                let streamed = streamed.reduce(|sum, piece| sum + piece).expect("a piece");
+                let off = others::<C>(param.dims(), &param.val());
+                let before = if name == "w_rec" { param.val() * off } else { param.val() };
+                assert!(
+                    gradient.clone().abs().max().into_scalar::<f64>() > 0.0,
+                    "{what}: no gradient of {name}"
+                );
+                for (how, gradient) in [("at once", gradient), ("streamed", streamed)] {
+                    let expected = before.clone() - gradient.mul_scalar(RATE);
+                    let what = format!("{what}, task {task}, layer {index}, {name}, {how}");
+                    assert_close(&what, &values(&updated), &values(&expected), 1e-12);
                 }
             }
         }
     }
+}
 
-    /// A task by itself.
-    fn task(&self, index: usize) -> Batch {
-        let of = |tensor: &Tensor<3>| tensor.clone().narrow(0, index, 1);
-        let batch = Batch::new(of(self.training.inputs()), of(self.training.targets()));
-        batch
-            .with_teaching(of(self.training.teaching().expect("teaching")))
-            .with_lengths(vec![self.training.lengths()[index]])
-    }
+/// A task by ittasks.
+fn alone<C: Cell>(tasks: &Tasks<C>, index: usize) -> Batch {
+    let of = |tensor: &Tensor<3>| tensor.clone().narrow(0, index, 1);
+    let batch = Batch::new(of(tasks.training.inputs()), of(tasks.training.targets()));
+    batch
+        .with_teaching(of(tasks.training.teaching().expect("teaching")))
+        .with_lengths(vec![tasks.training.lengths()[index]])
 }
 
 /// An LSTM that is taught by an LSTM is smooth, and so is the loss after an update of it.
@@ -548,12 +463,12 @@ fn tasks_do_not_leak_into_each_other() {
     assert_eq!(first(&before.signal), first(&after.signal));
 
     let (_, together) = tasks.estimate(&rule);
-    let alone: Vec<_> = (0..tasks.case.batch)
+    let each: Vec<_> = (0..tasks.case.batch)
         .map(|task| {
             let target = tasks.test_targets.clone().narrow(0, task, 1);
             let found = rule.estimate(
                 &tasks.meta,
-                &tasks.task(task),
+                &alone(&tasks, task),
                 tasks.test_inputs.clone().narrow(0, task, 1),
                 |outputs| (outputs - target.clone()).powf_scalar(2.0).mean().mul_scalar(0.5),
             );
@@ -561,7 +476,7 @@ fn tasks_do_not_leak_into_each_other() {
         })
         .collect();
     for (name, id) in tasks.parameters() {
-        let sum = alone
+        let sum = each
             .iter()
             .map(|gradients| gradient(gradients, &name, id).expect("a gradient"))
             .reduce(|sum, other| sum.iter().zip(other).map(|(sum, other)| sum + other).collect());

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::BenchArgs;
@@ -9,6 +10,7 @@ use crate::compare::Contestant;
 use crate::config::{SyntheticName, TaskName, Update};
 use crate::device::DeviceName;
 use crate::method::{CellName, MethodName, SignalName};
+use crate::one_shot::config::{Family, OneShotTask, Teacher};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,6 +20,8 @@ Examples:
   eprop train spoken-digits --data FOLDER --cell lstm --method bptt
   eprop train copy-repeat --method eprop3 --window 4 --synthetic linear
   eprop train character-model --data BOOK.txt
+  eprop train arm-reaching                     one-shot learning by a learned error module
+  eprop train --resume runs/arm-reaching-learned-1
   eprop compare copy-repeat --methods eprop3:bp-lambda,truncated-bptt-sg,bptt --seeds 1,2,3
   eprop eval runs/spoken-digits-alif-eprop-1 --json
   eprop gradcheck tests/fixtures/alif_seed1.safetensors
@@ -47,18 +51,63 @@ pub enum Command {
     Bench(BenchArgs),
 }
 
+/// A task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskChoice {
+    /// One that is learned from many sequences.
+    Sequence(TaskName),
+    /// A family of tasks, each learned from one presentation.
+    OneShot(OneShotTask),
+}
+
+impl ValueEnum for TaskChoice {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[
+            Self::OneShot(OneShotTask::ArmReaching),
+            Self::Sequence(TaskName::CharacterModel),
+            Self::Sequence(TaskName::CopyRepeat),
+            Self::Sequence(TaskName::PatternGeneration),
+            Self::OneShot(OneShotTask::SineRegression),
+            Self::Sequence(TaskName::SpokenDigits),
+        ]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        match self {
+            Self::Sequence(task) => task.to_possible_value(),
+            Self::OneShot(task) => task.to_possible_value(),
+        }
+    }
+}
+
+/// Names of learning signals: those of e-prop, and of one-shot tasks.
+fn signals() -> PossibleValuesParser {
+    let of_eprop = SignalName::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+    let of_one_shot = Teacher::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+    let mut names: Vec<PossibleValue> = of_eprop.collect();
+    for value in of_one_shot {
+        if names.iter().all(|name| name.get_name() != value.get_name()) {
+            names.push(value);
+        }
+    }
+    PossibleValuesParser::new(names)
+}
+
 /// Options of `eprop train`. What is not given follows from the task.
 #[derive(Debug, Default, Clone, Args)]
 pub struct TrainArgs {
     /// The task
     #[arg(value_enum)]
-    pub task: Option<TaskName>,
+    pub task: Option<TaskChoice>,
+    /// Settings of arm-reaching
+    #[arg(long, value_enum)]
+    pub family: Option<Family>,
     /// Algorithm that finds the gradients
     #[arg(long, value_enum)]
     pub method: Option<MethodName>,
-    /// Learning signal of e-prop
-    #[arg(long, value_enum)]
-    pub signal: Option<SignalName>,
+    /// Learning signal of e-prop; in one-shot tasks what tells the learner how it did, at first the error module
+    #[arg(long, value_parser = signals())]
+    pub signal: Option<String>,
     /// Cell of the recurrent layer
     #[arg(long, value_enum)]
     pub cell: Option<CellName>,
@@ -95,6 +144,9 @@ pub struct TrainArgs {
     /// Settings in the form of a run's config.toml; flags go before them
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Go on with a one-shot run from its last checkpoint
+    #[arg(long, value_name = "RUN", exclusive = true)]
+    pub resume: Option<PathBuf>,
 }
 
 /// Options of `eprop compare`. What is not given follows from task and method.

@@ -16,7 +16,7 @@ use clap::ValueEnum;
 use eprop_tasks::plot::{Lines, Series, learning_curve};
 use serde_json::Value;
 
-use crate::cli::{CompareArgs, TrainArgs};
+use crate::cli::{CompareArgs, TaskChoice, TrainArgs};
 use crate::config::{RunConfig, SyntheticName};
 use crate::method::MethodName;
 use crate::output;
@@ -133,7 +133,7 @@ fn plan(args: &CompareArgs, out: &Path) -> Result<Vec<Planned>> {
     for &contestant in &args.methods {
         for &seed in &args.seeds {
             let train = TrainArgs {
-                task: Some(args.task),
+                task: Some(TaskChoice::Sequence(args.task)),
                 method: Some(contestant.method),
                 synthetic: contestant.synthetic,
                 seed: Some(seed),

@@ -15,7 +15,7 @@ use eprop_tasks::spoken_digits::SpokenDigitsConfig;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::cli::TrainArgs;
+use crate::cli::{TaskChoice, TrainArgs};
 use crate::device::DeviceName;
 use crate::method::{CellName, MethodName, SignalName};
 use crate::model;
@@ -253,14 +253,7 @@ impl RunConfig {
     ///
     /// If the file cannot be read or has an unknown or misshapen setting, or a value is out of range.
     pub fn resolve(args: &TrainArgs) -> Result<Self> {
-        let mut asked = match &args.config {
-            Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .with_context(|| format!("cannot read {}", path.display()))?;
-                text.parse::<Table>().with_context(|| format!("{} is not TOML", path.display()))?
-            }
-            None => Table::new(),
-        };
+        let mut asked = args.config.as_deref().map(read_table).transpose()?.unwrap_or_default();
         merge(&mut asked, flags(args)?);
         let source = args.config.as_deref();
         let task = choice(&asked, "task", source)?.unwrap_or(TaskName::PatternGeneration);
@@ -363,12 +356,26 @@ impl NetworkSettings {
     }
 }
 
-fn describe(source: Option<&Path>) -> String {
+/// Reads a file of settings.
+///
+/// # Errors
+///
+/// If it cannot be read or is not TOML.
+pub fn read_table(path: &Path) -> Result<Table> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    text.parse().with_context(|| format!("{} is not TOML", path.display()))
+}
+
+pub(crate) fn describe(source: Option<&Path>) -> String {
     source.map_or("settings".into(), |path| format!("settings of {}", path.display()))
 }
 
 /// A setting on which defaults depend.
-fn choice<T: for<'a> Deserialize<'a>>(asked: &Table, name: &str, source: Option<&Path>) -> Result<Option<T>> {
+pub(crate) fn choice<T: for<'a> Deserialize<'a>>(
+    asked: &Table,
+    name: &str,
+    source: Option<&Path>,
+) -> Result<Option<T>> {
     let value = asked.get(name).cloned();
     value
         .map(|value| value.try_into().with_context(|| format!("`{name}` in the {}", describe(source))))
@@ -381,7 +388,7 @@ fn flags(args: &TrainArgs) -> Result<Table> {
     struct Flags<'a> {
         task: Option<TaskName>,
         method: Option<MethodName>,
-        signal: Option<SignalName>,
+        signal: Option<&'a str>,
         cell: Option<CellName>,
         device: Option<DeviceName>,
         seed: Option<u64>,
@@ -397,10 +404,15 @@ fn flags(args: &TrainArgs) -> Result<Table> {
     struct Synthetic {
         kind: SyntheticName,
     }
+    ensure!(args.family.is_none(), "--family is for arm-reaching");
+    let task = args.task.map(|task| match task {
+        TaskChoice::Sequence(task) => Ok(task),
+        TaskChoice::OneShot(_) => bail!("a one-shot task has settings of its own"),
+    });
     let flags = Flags {
-        task: args.task,
+        task: task.transpose()?,
         method: args.method,
-        signal: args.signal,
+        signal: args.signal.as_deref(),
         cell: args.cell,
         device: args.device,
         seed: args.seed,
@@ -419,7 +431,7 @@ fn flags(args: &TrainArgs) -> Result<Table> {
 const HELD_OUT: &str = "held_out";
 
 /// Lays `over` over `base`, table by table.
-fn merge(base: &mut Table, over: Table) {
+pub(crate) fn merge(base: &mut Table, over: Table) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
             (Some(Value::Table(base)), Value::Table(over)) if key != HELD_OUT => merge(base, over),

@@ -4,13 +4,13 @@ use anyhow::{Context, Result};
 use burn_eprop::{Cell, Network};
 
 use crate::cli::{EvalArgs, SplitName};
-use crate::config::RunConfig;
+use crate::config::{RunConfig, read_table};
 use crate::metrics::EvaluationMetrics;
 use crate::model::{self, WithNetwork};
-use crate::output;
 use crate::run_folder::RunFolder;
 use crate::task::{self, Task};
 use crate::train::{CONFIG, MODEL};
+use crate::{one_shot, output};
 
 /// Prints the metrics of a run's network.
 ///
@@ -19,6 +19,9 @@ use crate::train::{CONFIG, MODEL};
 /// If the run or the data are missing or damaged.
 pub fn run(args: &EvalArgs) -> Result<()> {
     let folder = RunFolder::open(&args.run);
+    if one_shot::config::task_of(&read_table(&folder.file(CONFIG))?).is_some() {
+        return one_shot::evaluate(args);
+    }
     let mut config = RunConfig::read(&folder.file(CONFIG))?;
     config.data = args.data.clone().or(config.data);
     config.device = args.device.unwrap_or(config.device);

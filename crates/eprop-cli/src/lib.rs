@@ -10,6 +10,7 @@ pub mod gradcheck;
 pub mod method;
 pub mod metrics;
 pub mod model;
+pub mod one_shot;
 pub mod output;
 pub mod plots;
 pub mod presets;

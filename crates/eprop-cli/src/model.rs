@@ -147,26 +147,33 @@ fn alif(config: &RunConfig) -> AlifConfig {
         .with_input_normalization(settings.input_normalization)
 }
 
-/// A network's record.
-pub fn to_bytes<C: Cell>(network: Network<C>) -> Result<Bytes> {
-    network.into_record().into_bytes().context("the network cannot be written")
+/// A module's record.
+pub fn to_bytes<M: Module>(module: M) -> Result<Bytes> {
+    module.into_record().into_bytes().context("the network cannot be written")
 }
 
-/// Fills a network from its record.
+/// Fills a module from its record in a file.
 ///
 /// # Errors
 ///
-/// If the file is missing, corrupt or of another network.
-pub fn load<C: Cell>(network: Network<C>, path: &Path) -> Result<Network<C>> {
+/// If the file is missing, corrupt or of another module.
+pub fn load<M: Module>(module: M, path: &Path) -> Result<M> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes));
-    let record = record.with_context(|| format!("{} is not a whole network", path.display()))?;
-    let network = network.try_load_record(record);
-    let network = network.with_context(|| format!("{} does not fit its settings", path.display()))?;
+    from_bytes(module, bytes).with_context(|| path.display().to_string())
+}
+
+/// Fills a module from its record.
+///
+/// # Errors
+///
+/// If the record is corrupt or of another module.
+pub fn from_bytes<M: Module>(module: M, bytes: Vec<u8>) -> Result<M> {
+    let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes)).context("not a whole network")?;
+    let module = module.try_load_record(record).context("it does not fit its settings")?;
     let mut survey = Survey { finite: true };
-    network.visit(&mut survey);
-    ensure!(survey.finite, "{} holds NaN or infinity", path.display());
-    Ok(network)
+    module.visit(&mut survey);
+    ensure!(survey.finite, "it holds NaN or infinity");
+    Ok(module)
 }
 
 /// Whether all parameters are finite. NaN in a spiking network would be silence.

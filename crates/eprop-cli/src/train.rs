@@ -22,7 +22,7 @@ use crate::model::{self, WithNetwork};
 use crate::progress::Progress;
 use crate::run_folder::RunFolder;
 use crate::task::{self, Example, Task};
-use crate::{output, plots};
+use crate::{one_shot, output, plots};
 
 /// Name of a run's file with its settings.
 pub const CONFIG: &str = "config.toml";
@@ -50,6 +50,12 @@ pub enum Ending {
 ///
 /// If settings, data or the folder are unusable, or a value becomes NaN or infinite.
 pub fn run(args: &TrainArgs, interrupted: &AtomicBool) -> Result<Ending> {
+    if let Some(path) = &args.resume {
+        return one_shot::resume(path, interrupted);
+    }
+    if let Some(task) = one_shot::config::asked_for(args)? {
+        return one_shot::train(task, args, interrupted);
+    }
     let config = RunConfig::resolve(args)?;
     let device = config.device.open()?;
     let task = task::train(&config, &device)?;

@@ -139,6 +139,11 @@ impl ArmReachingConfig {
         self.clock.validate(self.dt_ms)
     }
 
+    /// Where the hand starts, (x, y).
+    pub fn start(&self) -> [f64; 2] {
+        arm::position(arm::START)
+    }
+
     /// Draws tasks.
     pub fn draw(&self, tasks: usize, rng: &mut StdRng) -> Movements {
         let values = tasks * self.steps * 2;

@@ -2,5 +2,6 @@
 
 mod bad_input;
 mod limits;
+mod one_shot;
 mod runs;
 mod support;

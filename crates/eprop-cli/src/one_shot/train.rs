@@ -1,0 +1,259 @@
+//! The outer loop.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use burn::lr_scheduler::LrSchedulerConfig;
+use burn::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
+use burn::lr_scheduler::module_lr_scheduler::{ModuleLrScheduler, ModuleLrSchedulerConfig};
+use burn::module::{Module, ParamGroup};
+use burn::optim::{AdamConfig, ModuleOptimizer};
+use burn::tensor::{Device, Tensor};
+use burn_eprop::Cell;
+use burn_eprop::estimator::mean_firing_rate;
+use burn_eprop::gradients;
+use burn_eprop::meta::{MetaEstimate, MetaLearner, OneShot};
+
+use super::checkpoint::{CHECKPOINT, Checkpoint};
+use super::config::{OneShotConfig, OneShotTask};
+use super::eval::Report;
+use super::family::{Family, Tasks};
+use super::metrics::{Row, to_csv};
+use super::model::{WithMetaLearner, with_meta_learner};
+use super::plots;
+use crate::cli::TrainArgs;
+use crate::model::to_bytes;
+use crate::output;
+use crate::progress::Progress;
+use crate::run_folder::RunFolder;
+use crate::task::values;
+use crate::train::{CONFIG, EVALUATION, Ending, METRICS, MODEL};
+
+/// Tasks by which a run is judged at its end.
+const HELD_OUT_TASKS: usize = 960;
+
+/// Trains learner and error module, and leaves a run folder.
+///
+/// # Errors
+///
+/// If settings or the folder are unusable, or a value becomes NaN or infinite.
+pub fn train(task: OneShotTask, args: &TrainArgs, interrupted: &AtomicBool) -> Result<Ending> {
+    let config = OneShotConfig::resolve(task, args)?;
+    let device = config.device.open()?;
+    let table = toml::Table::try_from(&config).expect("settings are plain values");
+    let name = |key: &str| table[key].as_str().unwrap_or_default();
+    let folder = RunFolder::create(args.out.as_deref(), &format!("{}-{}", name("task"), name("signal")))?;
+    folder.write(CONFIG, config.to_toml().as_bytes())?;
+    run(&config, &folder, None, &device, interrupted)
+}
+
+/// Goes on with a run from its last checkpoint, as if it had never been interrupted.
+///
+/// # Errors
+///
+/// If the run has no checkpoint, or files of it are damaged; and those of [`train`].
+pub fn resume(path: &Path, interrupted: &AtomicBool) -> Result<Ending> {
+    let folder = RunFolder::open(path);
+    let config = OneShotConfig::read(&folder.file(CONFIG))?;
+    let device = config.device.open()?;
+    let checkpoint = Checkpoint::read(&folder.file(CHECKPOINT))?;
+    if checkpoint.rows.len() > config.iterations {
+        bail!("the checkpoint of {} is of more iterations than its settings", path.display());
+    }
+    run(&config, &folder, Some(checkpoint), &device, interrupted)
+}
+
+fn run(
+    config: &OneShotConfig,
+    folder: &RunFolder,
+    checkpoint: Option<Checkpoint>,
+    device: &Device,
+    interrupted: &AtomicBool,
+) -> Result<Ending> {
+    let family = Family::new(config)?;
+    let outer = OuterLoop { config, folder, family: &family, checkpoint, device, interrupted };
+    with_meta_learner(config, &family, &device.clone().autodiff(), outer)
+}
+
+struct OuterLoop<'a> {
+    config: &'a OneShotConfig,
+    folder: &'a RunFolder,
+    family: &'a Family,
+    checkpoint: Option<Checkpoint>,
+    device: &'a Device,
+    interrupted: &'a AtomicBool,
+}
+
+impl WithMetaLearner for OuterLoop<'_> {
+    type Output = Ending;
+
+    fn run<C: Cell>(mut self, meta: MetaLearner<C, C>, rule: OneShot<C>) -> Result<Ending> {
+        let config = self.config;
+        let mut optimizer: ModuleOptimizer = AdamConfig::new().init();
+        let mut rows = Vec::new();
+        let mut meta = match self.checkpoint.take() {
+            Some(checkpoint) => {
+                let file = self.folder.file(CHECKPOINT);
+                let (resumed, state) =
+                    checkpoint.restore(meta).with_context(|| file.display().to_string())?;
+                optimizer = optimizer.load_record(state);
+                rows = checkpoint.rows;
+                resumed
+            }
+            None => meta,
+        };
+        meta = self.with_frozen_parts(meta);
+        let mut scheduler = self.scheduler(&meta)?;
+        rows.iter().for_each(|_| drop(scheduler.step()));
+        let mut progress = Progress::new(config.iterations);
+        let started = Instant::now();
+        let mut saved = Instant::now();
+        let mut ending = Ending::Complete;
+        for iteration in rows.len() + 1..=config.iterations {
+            let learning_rate = scheduler.step();
+            let lr = learning_rate.base();
+            let tasks =
+                self.family.draw(config.batch, config.seed, iteration as u64, config.signal, self.device);
+            let mut estimate = rule.estimate(&meta, &tasks.training, tasks.test_inputs.clone(), |outputs| {
+                self.family.loss(outputs, &tasks)
+            });
+            let found = std::mem::take(&mut estimate.gradients);
+            let norm = gradients::global_norm(&meta, &found).map_err(anyhow::Error::from);
+            let norm = norm.and_then(|norm| match (estimate.loss + estimate.rate_loss).is_finite() {
+                true => Ok(norm),
+                false => Err(anyhow!("the loss is not finite")),
+            });
+            let norm = match norm {
+                Ok(norm) => norm,
+                Err(error) => {
+                    progress.finish();
+                    self.save(&meta, &optimizer, &rows)?;
+                    let folder = self.folder.path().display();
+                    bail!("iteration {iteration}: {error}; the run up to there is in {folder}");
+                }
+            };
+            let found = match config.clip_norm {
+                Some(limit) if norm > limit => gradients::scale(&meta, found, limit / norm),
+                _ => found,
+            };
+            rows.push(self.row(iteration, &meta, &tasks, &estimate, norm, lr));
+            meta = optimizer.step(learning_rate, meta, found);
+            progress.update(iteration, || rows.last().map(Row::to_line).unwrap_or_default());
+            if self.interrupted.load(Ordering::Relaxed) {
+                ending = Ending::Interrupted;
+                break;
+            }
+            if saved.elapsed().as_secs_f64() >= config.checkpoint_seconds {
+                self.save(&meta, &optimizer, &rows)?;
+                saved = Instant::now();
+            }
+        }
+        progress.finish();
+        self.save(&meta, &optimizer, &rows)?;
+        self.conclude(&meta.valid(), &rule, &rows, started.elapsed(), ending)?;
+        Ok(ending)
+    }
+}
+
+impl OuterLoop<'_> {
+    /// What is not to change does not.
+    fn with_frozen_parts<C: Cell>(&self, meta: MetaLearner<C, C>) -> MetaLearner<C, C> {
+        let MetaLearner { learner, module, log_rates } = meta;
+        MetaLearner {
+            learner,
+            module: if self.config.signal.trains_module() { module } else { module.no_grad() },
+            log_rates: match self.config.update.outer_lr_factor {
+                0.0 => log_rates.no_grad(),
+                _ => log_rates,
+            },
+        }
+    }
+
+    fn scheduler<C: Cell>(&self, meta: &MetaLearner<C, C>) -> Result<ModuleLrScheduler> {
+        let OneShotConfig { lr, final_lr, iterations, update, .. } = self.config;
+        let cosine = |factor: f64| -> LrSchedulerConfig {
+            CosineAnnealingLrSchedulerConfig::new(lr * factor, *iterations)
+                .with_min_lr(final_lr * factor)
+                .into()
+        };
+        let mut config = ModuleLrSchedulerConfig::new(cosine(1.0));
+        if update.outer_lr_factor != 0.0 {
+            let rates = ParamGroup::ids_from_module(meta.log_rates.clone());
+            config = config.with_group(rates, cosine(update.outer_lr_factor));
+        }
+        config.init().map_err(|reason| anyhow!("lr is {lr}: {reason}"))
+    }
+
+    fn row<C: Cell>(
+        &self,
+        iteration: usize,
+        meta: &MetaLearner<C, C>,
+        tasks: &Tasks,
+        estimate: &MetaEstimate,
+        gradient_norm: f64,
+        learning_rate: f64,
+    ) -> Row {
+        let error = |outputs: &Tensor<3>| {
+            let achieved = self.family.achieved(outputs.clone());
+            self.family.error(achieved, tasks).into_scalar::<f64>()
+        };
+        let hz = |rates: &[Tensor<1>]| match rates {
+            [] => 0.0,
+            rates => 1000.0 / self.config.dt_ms() * mean_firing_rate(rates),
+        };
+        let rates = values(&meta.log_rates.val());
+        Row {
+            iteration,
+            loss: estimate.loss,
+            rate_loss: estimate.rate_loss,
+            error_before: error(&estimate.before),
+            error_after: error(&estimate.after),
+            learner_rate_hz: hz(&estimate.firing_rates),
+            module_rate_hz: hz(&estimate.module_firing_rates),
+            gradient_norm,
+            learning_rate,
+            input_update_lr: f64::from(rates[0].exp()),
+            recurrent_update_lr: f64::from(rates[1].exp()),
+        }
+    }
+
+    fn save<C: Cell>(
+        &self,
+        meta: &MetaLearner<C, C>,
+        optimizer: &ModuleOptimizer,
+        rows: &[Row],
+    ) -> Result<()> {
+        self.folder.write(CHECKPOINT, &Checkpoint::bytes(meta, optimizer, rows)?)?;
+        self.folder.write(MODEL, &to_bytes(meta.clone())?)?;
+        self.folder.write(METRICS, to_csv(rows).as_bytes())
+    }
+
+    /// Plots, and the summary.
+    fn conclude<C: Cell>(
+        &self,
+        meta: &MetaLearner<C, C>,
+        rule: &OneShot<C>,
+        rows: &[Row],
+        elapsed: Duration,
+        ending: Ending,
+    ) -> Result<()> {
+        let tasks = HELD_OUT_TASKS.min(self.config.batch * rows.len());
+        let report = Report::measure(meta, rule, self.config, self.family, tasks, self.device)
+            .with_context(|| format!("the run in {}", self.folder.path().display()))?;
+        let json = serde_json::to_string_pretty(&report.to_json()).expect("numbers");
+        self.folder.write(EVALUATION, json.as_bytes())?;
+        plots::draw(meta, rule, self.config, self.family, rows, self.folder, self.device)
+            .context("the plots")?;
+        let (done, folder) = (rows.len(), self.folder.path().display());
+        let verb = if ending == Ending::Complete { "trained" } else { "interrupted after" };
+        output::print(format_args!("{verb} {done} iterations, in {:.0} s", elapsed.as_secs_f64()))?;
+        report.print()?;
+        if ending == Ending::Interrupted {
+            output::print(format_args!("go on with: eprop train --resume {folder}"))?;
+        }
+        output::print(format_args!("run folder: {folder} (settings, metrics, model, checkpoint)"))?;
+        output::print(format_args!("plots: {folder}/{}", plots::FILES.join(&format!(", {folder}/"))))
+    }
+}

@@ -1,0 +1,133 @@
+//! One-shot tasks: what is learned from one presentation, and that a run survives.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::support::{eprop, refuse, succeed, text};
+use serde_json::Value;
+
+const TINY: &str = "\
+task = 'sine-regression'
+iterations = 30
+batch = 4
+checkpoint_seconds = 0.0
+[learner]
+neurons = 12
+[module]
+neurons = 10
+[sine_regression]
+steps = 40
+";
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn number(report: &Value, name: &str) -> f64 {
+    report[name].as_f64().unwrap_or_else(|| panic!("no {name} in {report}"))
+}
+
+#[test]
+fn a_sine_is_learned_from_one_presentation() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    let summary = succeed(&["train", "sine-regression", "--iterations", "250", "--out", text(&out)]);
+    assert!(summary.contains("after one update"), "{summary}");
+    for file in ["config.toml", "model.bpk", "checkpoint.safetensors", "learning_curve.svg", "one_shot.svg"] {
+        assert!(std::fs::metadata(out.join(file)).is_ok_and(|file| file.len() > 0), "{file}");
+    }
+    let report = json(&read(&out.join("evaluation.json")));
+    let [before, after, zero] =
+        ["error_before", "error_after", "baseline_zero"].map(|name| number(&report, name));
+    println!("{before} before, {after} after, {zero} without an output");
+    assert!(after < 0.6 * zero && after < 0.6 * before, "{report}");
+    assert_eq!(json(&succeed(&["eval", text(&out), "--json"])), report);
+}
+
+#[test]
+fn a_run_that_is_killed_goes_on_as_if_it_had_not_been() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [config, whole, killed] = ["tiny.toml", "whole", "killed"].map(|name| folder.path().join(name));
+    std::fs::write(&config, TINY).expect("written");
+    succeed(&["train", "--config", text(&config), "--out", text(&whole)]);
+
+    let arguments = ["train", "--config", text(&config), "--iterations", "30", "--out", text(&killed)];
+    let mut child = eprop(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let rows = || std::fs::read_to_string(killed.join("metrics.csv")).map_or(0, |csv| csv.lines().count());
+    while rows() < 6 {
+        assert!(Instant::now() < deadline, "no checkpoint");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().expect("SIGKILL");
+    child.wait().expect("it ends");
+    let before = rows();
+    assert!(before < 31, "it was too fast to be killed");
+
+    succeed(&["train", "--resume", text(&killed)]);
+    for file in ["metrics.csv", "evaluation.json", "config.toml", "one_shot.svg"] {
+        assert_eq!(read(&killed.join(file)), read(&whole.join(file)), "{file}");
+    }
+    // There is nothing left to do, and nothing is lost by asking.
+    succeed(&["train", "--resume", text(&killed)]);
+    assert_eq!(read(&killed.join("metrics.csv")), read(&whole.join("metrics.csv")));
+}
+
+#[test]
+fn the_arm_is_moved_by_every_teacher_and_cell() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("arm.toml");
+    let settings = TINY.replace("sine-regression", "arm-reaching").replace("sine_regression", "arm_reaching");
+    std::fs::write(&config, settings.replace("iterations = 30", "iterations = 2")).expect("written");
+    for signal in ["learned", "frozen", "shuffled", "symmetric", "random", "none"] {
+        let out = folder.path().join(signal);
+        succeed(&["train", "--config", text(&config), "--signal", signal, "--out", text(&out)]);
+        let report = json(&read(&out.join("evaluation.json")));
+        assert!(number(&report, "error_after").is_finite(), "{report}");
+        assert!(std::fs::metadata(out.join("trajectory.svg")).is_ok_and(|file| file.len() > 0));
+        let learns = read(&out.join("metrics.csv")).lines().nth(1).is_some_and(|row| row.contains(",0,"));
+        assert_eq!(learns, !["learned", "frozen", "shuffled"].contains(&signal), "a module that is silent");
+    }
+    for (cell, device) in [("alif", "flex"), ("lstm", "flex"), ("lif", "ndarray")] {
+        let out = folder.path().join(format!("{cell}-{device}"));
+        let arguments = ["train", "--config", text(&config), "--cell", cell, "--device", device, "--out"];
+        succeed(&[&arguments[..], &[text(&out)]].concat());
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [config, run] = ["tiny.toml", "run"].map(|name| folder.path().join(name));
+    std::fs::write(&config, TINY.replace("iterations = 30", "iterations = 1")).expect("written");
+    refuse(&["train", "sine-regression", "--method", "bptt"], &["--method", "one-shot"]);
+    refuse(&["train", "sine-regression", "--family", "full"], &["--family", "arm-reaching"]);
+    refuse(&["train", "copy-repeat", "--family", "full"], &["--family", "arm-reaching"]);
+    refuse(&["train", "arm-reaching", "--signal", "adaptive"], &["signal", "adaptive", "learned"]);
+    refuse(&["train", "copy-repeat", "--signal", "learned"], &["signal", "learned", "symmetric"]);
+    refuse(&["train", "arm-reaching", "--signal", "shuffled", "--batch", "1"], &["batch is 1", "shuffled"]);
+    refuse(&["train", "arm-reaching", "--lr", "2"], &["lr is 2"]);
+    refuse(&["train", "--resume", text(&run)], &["cannot read", "config.toml"]);
+    refuse(&["train", "arm-reaching", "--resume", text(&run)], &["--resume"]);
+
+    succeed(&["train", "--config", text(&config), "--out", text(&run)]);
+    refuse(&["train", "--config", text(&config), "--out", text(&run)], &["not empty"]);
+    refuse(&["eval", text(&run), "--split", "all"], &["--split"]);
+    let checkpoint = run.join("checkpoint.safetensors");
+    let bytes = std::fs::read(&checkpoint).expect("a checkpoint");
+    for length in [0, 7, bytes.len() / 2, bytes.len() - 1] {
+        std::fs::write(&checkpoint, &bytes[..length]).expect("written");
+        refuse(&["train", "--resume", text(&run)], &["checkpoint.safetensors", "not a whole checkpoint"]);
+    }
+    std::fs::remove_file(&checkpoint).expect("removed");
+    refuse(&["train", "--resume", text(&run)], &["cannot read", "checkpoint.safetensors"]);
+
+    let other = folder.path().join("other");
+    succeed(&["train", "--iterations", "1", "--out", text(&other)]);
+    refuse(&["train", "--resume", text(&other)], &["config.toml", "one-shot"]);
+}
