@@ -43,3 +43,8 @@ pub struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../../book/src/eprop3.md")]
 pub struct BookEprop3;
+
+/// The book's page on e-prop 2, likewise.
+#[cfg(doctest)]
+#[doc = include_str!("../../../book/src/eprop2.md")]
+pub struct BookEprop2;

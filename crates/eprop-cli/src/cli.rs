@@ -6,7 +6,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::BenchArgs;
-use crate::compare::Contestant;
+use crate::compare::{Contestant, Pupil};
 use crate::config::{SyntheticName, TaskName, Update};
 use crate::device::DeviceName;
 use crate::method::{CellName, MethodName, SignalName};
@@ -154,10 +154,16 @@ pub struct TrainArgs {
 pub struct CompareArgs {
     /// The task
     #[arg(value_enum)]
-    pub task: TaskName,
+    pub task: TaskChoice,
     /// Methods; for eprop3 and truncated-bptt-sg with the synthetic gradient behind a colon, as in eprop3:bp-lambda
-    #[arg(long, value_delimiter = ',', required = true)]
+    #[arg(long, value_delimiter = ',')]
     pub methods: Vec<Contestant>,
+    /// Learning signals of a one-shot task; what e-prop 1 sees may stand behind a colon, as in random:observed-position
+    #[arg(long, value_delimiter = ',')]
+    pub signals: Vec<Pupil>,
+    /// Settings of arm-reaching
+    #[arg(long, value_enum)]
+    pub family: Option<Family>,
     /// Seeds of weights, data and order
     #[arg(long, value_delimiter = ',', default_value = "1,2,3,4,5", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seeds: Vec<u64>,

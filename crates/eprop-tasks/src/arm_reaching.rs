@@ -139,9 +139,15 @@ impl ArmReachingConfig {
         self.clock.validate(self.dt_ms)
     }
 
-    /// Where the hand starts, (x, y).
-    pub fn start(&self) -> [f64; 2] {
-        arm::position(arm::START)
+    /// Positions of shape [task, time, 2] as spikes of the code up to each step tell them, [task, time, 2 · units].
+    pub fn observed_positions(&self, code: &[f32]) -> Vec<f32> {
+        observer::positions(self, code)
+    }
+
+    /// Velocities of the two joints of shape [task, time, 2], in rad/s, as spikes of the code up to each step tell them to
+    /// somebody who knows the arm: positions decoded from the spikes, turned into angles, and their differences smoothed.
+    pub fn observed_velocities(&self, code: &[f32]) -> Vec<f32> {
+        observer::velocities(self, code)
     }
 
     /// Draws tasks.
@@ -161,8 +167,7 @@ impl ArmReachingConfig {
             }
         }
         let code = self.code.encode(&self.seen(&positions, rng), self.dt_ms, rng);
-        let observed_velocities = observer::velocities(self, &code);
-        Movements { velocities, positions, code, observed_velocities, tasks, steps: self.steps }
+        Movements { velocities, positions, code, tasks, steps: self.steps }
     }
 
     /// The clock's spikes 0 or 1, shape [time, input].

@@ -15,7 +15,7 @@ use super::metrics::{Row, from_csv, to_csv};
 use crate::model::{from_bytes, to_bytes};
 
 /// Name of a run's file with its last checkpoint.
-pub(super) const CHECKPOINT: &str = "checkpoint.safetensors";
+pub(crate) const CHECKPOINT: &str = "checkpoint.safetensors";
 
 /// A checkpoint that has been read. The tasks of an iteration follow from seed and number, so that no generator is in it.
 pub(super) struct Checkpoint {

@@ -85,7 +85,7 @@ impl Teacher {
 }
 
 /// What an error-driven learning signal sees of the target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sight {
     /// The outputs that would be right, without noise.
@@ -201,6 +201,17 @@ impl OneShotConfig {
         merge(&mut table, asked);
         let config: Self = table.try_into().with_context(|| describe(source))?;
         config.validate().with_context(|| describe(source))?;
+        Ok(config)
+    }
+
+    /// The same, where error-driven signals see something else.
+    ///
+    /// # Errors
+    ///
+    /// If that is not for the task.
+    pub fn seeing(self, sees: Sight) -> Result<Self> {
+        let config = Self { update: UpdateSettings { sees, ..self.update.clone() }, ..self };
+        config.validate()?;
         Ok(config)
     }
 

@@ -181,14 +181,8 @@ impl Drawn {
     fn of_arm(movements: Movements, arm: &ArmReachingConfig, sees: Sight) -> Self {
         let observed = match sees {
             Sight::Outputs => None,
-            Sight::ObservedVelocity => Some(movements.observed_velocities),
-            Sight::ObservedPosition => {
-                let tasks = movements.code.chunks_exact(movements.code.len() / movements.tasks);
-                let decoded = tasks.map(|code| {
-                    arm.code.decode_from(code, &arm.start().map(|x| x as f32), arm.dt_ms, arm.observer_tau_ms)
-                });
-                Some(decoded.collect::<Vec<_>>().concat())
-            }
+            Sight::ObservedVelocity => Some(arm.observed_velocities(&movements.code)),
+            Sight::ObservedPosition => Some(arm.observed_positions(&movements.code)),
         };
         Self {
             observed,

@@ -10,6 +10,7 @@ mod model;
 mod plots;
 mod train;
 
+pub(crate) use checkpoint::CHECKPOINT;
 pub use config::OneShotConfig;
 pub use eval::evaluate;
 pub use train::{resume, train};

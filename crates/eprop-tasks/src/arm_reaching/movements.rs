@@ -11,9 +11,6 @@ pub struct Movements {
     pub positions: Vec<f32>,
     /// Spikes 0 or 1 of the population code of the position with its noise.
     pub code: Vec<f32>,
-    /// Velocities of the two joints as the spikes up to each step tell them, in rad/s: the positions decoded
-    /// from the spikes, turned into angles, and their differences smoothed.
-    pub observed_velocities: Vec<f32>,
     /// Number of tasks.
     pub tasks: usize,
     /// Steps of each.
@@ -61,14 +58,7 @@ mod tests {
     #[test]
     fn baselines_of_known_positions() {
         let positions = vec![0.5, 0.5, 1.5, 0.5, 0.5, 0.5, 0.5, 0.5];
-        let drawn = Movements {
-            velocities: Vec::new(),
-            positions,
-            code: Vec::new(),
-            observed_velocities: Vec::new(),
-            tasks: 2,
-            steps: 2,
-        };
+        let drawn = Movements { velocities: Vec::new(), positions, code: Vec::new(), tasks: 2, steps: 2 };
         assert!((drawn.error_at_rest() - 1.0 / 8.0).abs() < 1e-12);
         // Squares about 0.75 of 0.5, 1.5, 0.5 and 0.5.
         assert!((drawn.error_of_mean_position() - 0.75 / 8.0).abs() < 1e-12);

@@ -10,20 +10,26 @@
 use super::ArmReachingConfig;
 use super::arm;
 
-/// Velocities of shape [task, time, 2] from spikes of shape [task, time, 2 · unit].
-pub(super) fn velocities(config: &ArmReachingConfig, code: &[f32]) -> Vec<f32> {
+/// Positions of shape [task, time, 2] from spikes of shape [task, time, 2 · unit].
+pub(super) fn positions(config: &ArmReachingConfig, code: &[f32]) -> Vec<f32> {
     let width = 2 * config.code.units;
-    code.chunks_exact(config.steps * width).flat_map(|task| of_task(config, task)).collect()
+    let start = arm::position(arm::START).map(|coordinate| coordinate as f32);
+    let tasks = code.chunks_exact(config.steps * width);
+    let decode = |task| config.code.decode_from(task, &start, config.dt_ms, config.observer_tau_ms);
+    tasks.flat_map(decode).collect()
 }
 
-fn of_task(config: &ArmReachingConfig, code: &[f32]) -> Vec<f32> {
-    let (dt_ms, tau_ms) = (config.dt_ms, config.observer_tau_ms);
-    let kappa = (-dt_ms / tau_ms).exp();
-    let start = arm::position(arm::START).map(|coordinate| coordinate as f32);
-    let decoded = config.code.decode_from(code, &start, dt_ms, tau_ms);
+/// Velocities of shape [task, time, 2] from spikes of shape [task, time, 2 · unit].
+pub(super) fn velocities(config: &ArmReachingConfig, code: &[f32]) -> Vec<f32> {
+    let positions = positions(config, code);
+    positions.chunks_exact(2 * config.steps).flat_map(|task| differences(config, task)).collect()
+}
+
+fn differences(config: &ArmReachingConfig, positions: &[f32]) -> Vec<f32> {
+    let kappa = (-config.dt_ms / config.observer_tau_ms).exp();
     let (mut angles, mut velocities) = (arm::START, [0.0; 2]);
-    let mut observed = Vec::with_capacity(decoded.len());
-    for position in decoded.chunks_exact(2) {
+    let mut observed = Vec::with_capacity(positions.len());
+    for position in positions.chunks_exact(2) {
         let new = arm::angles([position[0].into(), position[1].into()], angles);
         for joint in 0..2 {
             let difference = (new[joint] - angles[joint]) / config.step_seconds();
@@ -45,10 +51,11 @@ mod tests {
     /// Correlation of each joint's observed velocities with the true ones `lag` steps before.
     fn correlations(config: &ArmReachingConfig, lag: usize) -> [f64; 2] {
         let drawn = config.draw(200, &mut StdRng::seed_from_u64(3));
+        let observed = config.observed_velocities(&drawn.code);
         [0, 1].map(|joint| {
             let (mut products, mut squares) = (0.0, [0.0; 2]);
             let tasks = drawn.velocities.chunks_exact(2 * config.steps);
-            for (truth, seen) in tasks.zip(drawn.observed_velocities.chunks_exact(2 * config.steps)) {
+            for (truth, seen) in tasks.zip(observed.chunks_exact(2 * config.steps)) {
                 for step in lag..config.steps {
                     let a = f64::from(truth[2 * (step - lag) + joint]);
                     let b = f64::from(seen[2 * step + joint]);

@@ -1,0 +1,178 @@
+//! What a comparison leaves: table, curves and figure.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use eprop_tasks::plot::{Lines, Scale, Series, learning_curve};
+
+use super::contestant::ERROR;
+use super::{Curve, Planned};
+use crate::cli::{CompareArgs, TaskChoice};
+use crate::output;
+use crate::plots::SOLVED;
+use crate::run_folder::RunFolder;
+
+/// Points of a curve; of more iterations, every so many-th is drawn.
+const POINTS: usize = 500;
+/// Points of a curve of means.
+const MEANS: usize = 60;
+
+/// Writes the comparison's files and prints the table.
+pub(super) fn report(args: &CompareArgs, out: &Path, planned: &[Planned], curves: &[Curve]) -> Result<()> {
+    let folder = RunFolder::open(out);
+    let mut csv = String::new();
+    for (index, curve) in curves.iter().enumerate() {
+        for (line, text) in curve.lines.iter().enumerate() {
+            match line {
+                0 if index == 0 => writeln!(csv, "{},seed,{text}", what(args)),
+                0 => Ok(()),
+                _ => writeln!(csv, "{},{},{text}", curve.name, curve.seed),
+            }
+            .expect("strings can be written to");
+        }
+    }
+    folder.write("compare.csv", csv.as_bytes())?;
+    let table = table(what(args), planned, curves);
+    folder.write("compare.md", table.as_bytes())?;
+    draw(args, &folder.file("compare.svg"), &names(planned), curves)?;
+    output::print(table.trim_end())?;
+    output::print(format_args!("in {}: compare.csv, compare.md, compare.svg", out.display()))
+}
+
+/// What a table shows of each run: named numbers of its evaluation.
+fn measures(curve: &Curve) -> Vec<(String, f64)> {
+    let object = curve.evaluation.as_object().into_iter().flatten();
+    let numbers: Vec<_> = object.filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect();
+    let solved: Vec<_> = numbers.iter().filter(|(name, _)| name.starts_with("solved_")).cloned().collect();
+    let of_error = numbers.iter().filter(|(name, _)| name == "error_before" || name == ERROR);
+    let of_error: Vec<_> = of_error.cloned().collect();
+    if !of_error.is_empty() {
+        // By name, so that the error after the update comes last.
+        return of_error.into_iter().rev().collect();
+    }
+    let others = ["firing_rate_hz", "loss", "sequences"];
+    match solved.is_empty() {
+        true => numbers.into_iter().filter(|(name, _)| !others.contains(&name.as_str())).collect(),
+        false => solved,
+    }
+}
+
+/// What is compared.
+fn what(args: &CompareArgs) -> &'static str {
+    match args.task {
+        TaskChoice::Sequence(_) => "method",
+        TaskChoice::OneShot(_) => "signal",
+    }
+}
+
+/// Those that are compared, in their order.
+fn names(planned: &[Planned]) -> Vec<&str> {
+    let mut names: Vec<_> = planned.iter().map(|run| run.name.as_str()).collect();
+    names.dedup();
+    names
+}
+
+/// A row for each of them: the median of each measure and its quartiles, and the last measure by seed.
+fn table(what: &str, planned: &[Planned], curves: &[Curve]) -> String {
+    let columns: Vec<String> = measures(&curves[0]).into_iter().map(|(name, _)| name).collect();
+    let header: Vec<_> = columns.iter().map(|name| name.replace('_', " ")).collect();
+    let last = header.last().cloned().unwrap_or_default();
+    let mut table = format!("| {what} | {} | {last} by seed |\n|---|", header.join(" | "));
+    table.extend(["---|".repeat(columns.len() + 1).as_str(), "\n"]);
+    for contestant in names(planned) {
+        let value = |run: &Planned, name: &str| {
+            let seed = run.settings.seed();
+            let curve = curves.iter().find(|curve| curve.name == contestant && curve.seed == seed)?;
+            measures(curve).into_iter().find(|(found, _)| found == name).map(|found| found.1)
+        };
+        let runs: Vec<_> = planned.iter().filter(|run| run.name == contestant).collect();
+        let of = |name: &String| runs.iter().map(|run| value(run, name)).collect::<Vec<_>>();
+        let cells = columns.iter().map(|name| {
+            let [low, middle, high] = quartiles(of(name).into_iter().flatten().collect());
+            format!("{} ({} to {})", short(middle), short(low), short(high))
+        });
+        let seeds = columns.last().map(of).unwrap_or_default();
+        let seeds = seeds.into_iter().map(|value| value.map_or("failed".into(), short));
+        let (cells, seeds): (Vec<_>, Vec<_>) = (cells.collect(), seeds.collect());
+        writeln!(table, "| {contestant} | {} | {} |", cells.join(" | "), seeds.join(", "))
+            .expect("strings can be written to");
+    }
+    table
+}
+
+/// A number with up to three decimals.
+fn short(number: f64) -> String {
+    let text = format!("{number:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// The lower quartile, the median and the upper quartile, interpolated; NaN of nothing.
+fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
+    values.sort_by(f64::total_cmp);
+    [0.25, 0.5, 0.75].map(|share| {
+        let place = share * (values.len().max(1) - 1) as f64;
+        let (below, above) = (values.get(place.floor() as usize), values.get(place.ceil() as usize));
+        match (below, above) {
+            (Some(below), Some(above)) => below + (above - below) * place.fract(),
+            _ => f64::NAN,
+        }
+    })
+}
+
+/// The measure over training, the median of all seeds in a band of their quartiles.
+fn draw(args: &CompareArgs, path: &Path, names: &[&str], curves: &[Curve]) -> Result<()> {
+    let one_shot = matches!(args.task, TaskChoice::OneShot(_));
+    let drawn = names.iter().filter(|name| curves.iter().any(|curve| curve.name == **name));
+    let series = drawn.map(|name| {
+        let runs: Vec<_> = curves.iter().filter(|curve| curve.name == *name).collect();
+        let length = runs.iter().map(|run| run.values.len()).min().unwrap_or(0);
+        let points = if one_shot { MEANS } else { POINTS };
+        let stretch = length.div_ceil(points).max(1);
+        let places: Vec<usize> = (0..length).step_by(stretch).collect();
+        // Errors of single batches scatter: their mean over a stretch is drawn.
+        let value = |run: &Curve, place: usize| match one_shot {
+            true => {
+                let stretch = &run.values[place..(place + stretch).min(length)];
+                stretch.iter().sum::<f64>() / stretch.len() as f64
+            }
+            false => run.values[place],
+        };
+        let at = |place: &usize| quartiles(runs.iter().map(|run| value(run, *place)).collect());
+        let bands: Vec<[f64; 3]> = places.iter().map(at).collect();
+        let column = |index: usize| bands.iter().map(|band| band[index]).collect::<Vec<f64>>();
+        let x: Vec<f64> = places.iter().map(|&place| place as f64 + 1.0).collect();
+        Series::new(*name, &x, &column(1)).with_band(&column(0), &column(2))
+    });
+    let progress = curves[0].lines[0].split(',').any(|name| name == SOLVED);
+    let score = curves[0].lines[0].split(',').nth(3).unwrap_or_default().to_owned();
+    let (title, label) = match (progress, one_shot) {
+        (_, true) => ("Error after one update".to_owned(), "mean square error".to_owned()),
+        (true, false) => ("Longest sequence solved".to_owned(), "steps".to_owned()),
+        (false, false) => (score.clone(), score),
+    };
+    let seeds = args.seeds.len();
+    let scale = if one_shot { Scale::Log } else { Scale::Linear };
+    let lines = Lines::new(title, label, series.collect()).with_scale(scale);
+    let task = args.task.to_possible_value().map(|task| task.get_name().to_owned()).unwrap_or_default();
+    let title = format!("{task}: median and quartiles of {seeds} seeds");
+    Ok(learning_curve(path, &title, "iteration", lines, None)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quartiles_are_interpolated() {
+        assert_eq!(quartiles(vec![4.0, 1.0, 3.0, 2.0, 5.0]), [2.0, 3.0, 4.0]);
+        assert_eq!(quartiles(vec![1.0, 2.0]), [1.25, 1.5, 1.75]);
+        assert!(quartiles(Vec::new())[1].is_nan());
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        assert_eq!([33.0, 0.5, 1.23456].map(short), ["33", "0.5", "1.235"]);
+    }
+}
