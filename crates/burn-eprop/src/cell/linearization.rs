@@ -66,6 +66,30 @@ impl Linearization {
         some.expect("a current must reach the output or a hidden value")
     }
 
+    /// Those of successive steps as one, in the order of time.
+    pub(crate) fn cat(steps: &[Self]) -> Self {
+        let [first, _, ..] = steps else { return steps[0].clone() };
+        let cat = |of: &dyn Fn(&Self) -> Option<Tensor<2>>| {
+            let rows: Option<Vec<_>> = steps.iter().map(of).collect();
+            rows.map(|rows| Tensor::cat(rows, 0))
+        };
+        let (components, currents) = (0..first.components(), 0..first.currents());
+        let matrix = |rows: &[Vec<Option<Tensor<2>>>], part: fn(&Self) -> &[Vec<Option<Tensor<2>>>]| {
+            let row = |row: usize| {
+                let columns = 0..rows[row].len();
+                columns.map(|column| cat(&|step| part(step)[row][column].clone())).collect()
+            };
+            (0..rows.len()).map(row).collect()
+        };
+        Self {
+            folded: first.folded.clone(),
+            a: matrix(&first.a, |step| &step.a),
+            b: matrix(&first.b, |step| &step.b),
+            c: components.map(|row| cat(&|step| step.c[row].clone())).collect(),
+            d: currents.map(|current| cat(&|step| step.d[current].clone())).collect(),
+        }
+    }
+
     /// A range of rows.
     pub(crate) fn rows(&self, start: usize, length: usize) -> Self {
         let rows = |coefficient: &Option<Tensor<2>>| {

@@ -147,6 +147,13 @@ pub(crate) fn presynaptic_weights(linearizations: &[Linearization], signal: Tens
         let factors = linearizations.iter().map(|linearization| linearization.some().clone());
         return Tensor::cat(factors.collect(), 0) * signal.reshape([steps * batch, post]);
     }
+    if kernel::is_supported(&signal.clone().without_autodiff()) {
+        let linearization = Linearization::cat(linearizations);
+        let (plan, coefficients) = kernel::plan(&linearization);
+        let currents = plan.currents;
+        let weights = kernel::presynaptic_weights(coefficients, signal, plan);
+        return weights.permute([1, 2, 0, 3]).reshape([steps * batch, currents * post]);
+    }
     let by_step = match linearizations {
         [all] => (0..steps).map(|step| all.rows(step * batch, batch)).collect(),
         steps => steps.to_vec(),

@@ -16,6 +16,7 @@
 )]
 #![allow(deprecated, reason = "burn-ndarray is deprecated upstream, and served here as long as it lasts")]
 
+pub mod adjoint;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod cpu;
 #[cfg(feature = "cube")]
@@ -35,6 +36,7 @@ use std::cell::Cell;
 use std::sync::Once;
 use std::thread::LocalKey;
 
+use adjoint::AdjointBackend;
 use burn::backend::{Dispatch, DispatchTensorKind};
 use burn::tensor::{DType, Tensor};
 use graph::{GraphBackend, SimulatedSequence};
@@ -195,6 +197,20 @@ pub(crate) fn connect(sequence: SimulatedSequence<Dispatch>, plan: TracePlan, bo
 /// `y^t = decay · y^{t−1} + x^t` over x [steps, batch, feature], from 0, in the autodiff graph.
 pub(crate) fn filter(x: Tensor<3>, decay: f64) -> Tensor<3> {
     Tensor::from_dispatch(Dispatch::filter(x.into_dispatch(), decay))
+}
+
+/// w, [currents, steps, batch, post], for a plan's coefficients, each [steps · batch, post], and L [steps, batch, post], in
+/// their autodiff graph.
+pub(crate) fn presynaptic_weights(
+    coefficients: Vec<Tensor<2>>,
+    signal: Tensor<3>,
+    plan: TracePlan,
+) -> Tensor<4> {
+    let [steps, batch, post] = signal.dims();
+    let count = coefficients.len();
+    let coefficients = Tensor::cat(coefficients, 0).reshape([count, steps, batch, post]);
+    let (coefficients, signal) = (coefficients.into_dispatch(), signal.into_dispatch());
+    Tensor::from_dispatch(Dispatch::presynaptic_weights(coefficients, signal, plan))
 }
 
 /// Advances traces by a chunk.
