@@ -3,21 +3,20 @@
 use burn::module::{Module, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorCreationOptions};
-use burn_eprop::cell::{CellState, LifConfig, Transition};
-use burn_eprop::eligibility::stepwise_traces;
+use burn_eprop::cell::LifConfig;
 use burn_eprop::estimator::{Eprop, OnlineEstimator};
 use burn_eprop::loss::{RateAveraging, RateRegularization};
 use burn_eprop::meta::{Adaptation, MetaLearner};
-use burn_eprop::network::{RecurrentLayer, Weights};
+use burn_eprop::network::{LayerWeights, RecurrentLayer, Weights};
 use burn_eprop::readout::LeakyReadoutConfig;
 use burn_eprop::signal::{Learned, LearningSignal, Random, SignalContext, Symmetric};
 use burn_eprop::surrogate::PseudoDerivative;
-use burn_eprop::{Batch, Cell, GradientEstimator, Network, NetworkConfig};
-use eprop_tests::case::{Build, Case, float64};
+use burn_eprop::{Batch, Cell, GradientEstimator, NetworkConfig};
+use eprop_tests::case::{Build, Case, SHAPES, float64};
 use eprop_tests::cells::{lif, lstm, two_compartment};
 use eprop_tests::findings::{assert_close, values};
-use eprop_tests::for_every_cell;
 use eprop_tests::tasks::{RATE, Tasks, gradient};
+use eprop_tests::{explicit, for_every_cell};
 
 for_every_cell!(equals_explicit_traces: lif, lif_per_neuron, alif, alif_per_neuron, lstm);
 for_every_cell!(update_equals_eprop);
@@ -47,7 +46,7 @@ fn equals_explicit_traces<C: Cell>(build: Build<C>) {
             if let Some(signal) = signal {
                 rule = rule.with_signal(signal.clone());
             }
-            let expected = explicit(&tasks, &cells, name, [3.0, 2.0], 0.1);
+            let expected = explicit::estimate(&tasks, &cells, name, [3.0, 2.0], 0.1);
             for kernels in [true, false] {
                 let found = tasks.estimate(&rule.clone().with_kernels(kernels));
                 compare(&tasks, &format!("{name}, {neurons:?}, kernels {kernels}"), found, &expected);
@@ -78,217 +77,6 @@ fn compare<C: Cell>(
             }
         }
     }
-}
-
-/// Loss and gradients through explicit traces, for a signal of this name.
-fn explicit<C: Cell>(
-    tasks: &Tasks<C>,
-    cells: &[C],
-    signal: &str,
-    strengths: [f64; 2],
-    target: f64,
-) -> (f64, GradientsParams) {
-    let meta = tasks.meta.clone().train();
-    let learner = &meta.learner;
-    let batch = tasks.case.batch;
-    let inputs = by_step(tasks.training.inputs());
-    let initial: Vec<_> = learner.layers.iter().map(|layer| Synapses::of(layer, batch)).collect();
-    let first = simulate(learner, &initial, &inputs);
-
-    let targets = by_step(tasks.training.targets());
-    let errors: Vec<_> = first.outputs.iter().zip(targets).map(|(y, target)| y.clone() - target).collect();
-    let mut module_rate = None;
-    let signals: Vec<Tensor<2>> = match signal {
-        "symmetric" => errors
-            .iter()
-            .map(|error| error.clone().matmul(learner.readout.weight.val().transpose()))
-            .collect(),
-        "random" => {
-            errors.iter().map(|error| error.clone().matmul(learner.feedback.val().transpose())).collect()
-        }
-        _ => {
-            let teaching = by_step(tasks.training.teaching().expect("teaching"));
-            let seen = teaching.into_iter().zip(first.neurons()).zip(&inputs);
-            let seen: Vec<_> = seen
-                .map(|((teaching, neurons), input)| Tensor::cat(vec![teaching, neurons, input.clone()], 1))
-                .collect();
-            let weights: Vec<_> = meta.module.layers.iter().map(|layer| Synapses::of(layer, batch)).collect();
-            let module = simulate(&meta.module, &weights, &seen);
-            let trials = module.spikes(0).mul_scalar(1.0 / seen.len() as f64);
-            let excess = trials.sub_scalar(target);
-            module_rate = Some((excess.clone() * excess).sum().mul_scalar(0.5 * strengths[1] / batch as f64));
-            module.outputs
-        }
-    };
-    let rates = meta.log_rates.val().exp();
-    let mut start = 0;
-    let mut updated = Vec::new();
-    for (index, (layer, cell)) in learner.layers.iter().zip(cells).enumerate() {
-        let size = layer.cell.neurons();
-        let mine: Vec<_> = signals.iter().map(|signal| signal.clone().narrow(1, start, size)).collect();
-        start += size;
-        let linearization = cell.valid().train().linearize(&first.layers[index].transition);
-        let traces = stepwise_traces(&linearization, first.layers[index].pre.clone());
-        let filter = (signal != "learned").then(|| (learner.readout.decay(), learner.readout.factor()));
-        let gradient =
-            Tensor::cat(traces.into_iter().map(|trace| contract(&mine, trace, filter)).collect(), 2);
-        updated.push(initial[index].descend::<C>(gradient, &rates));
-    }
-    let second = simulate(learner, &updated, &by_step(&tasks.test_inputs));
-
-    let mut total = tasks.loss(Tensor::stack::<3>(second.outputs.clone(), 1));
-    let loss = total.clone();
-    let steps = (batch * (first.outputs.len() + second.outputs.len())) as f64;
-    for index in 0..learner.layers.len() {
-        let count = first.spikes(index) + second.spikes(index);
-        let excess = count.sum_dim(0).mul_scalar(1.0 / steps).sub_scalar(target);
-        total = total + (excess.clone() * excess).sum().mul_scalar(0.5 * strengths[0]);
-    }
-    if let Some(rate) = module_rate {
-        total = total + rate;
-    }
-    assert!(loss.into_scalar::<f64>() > 0.0);
-    let value = total.clone().into_scalar::<f64>();
-    (value, GradientsParams::from_grads(total.backward(), &meta))
-}
-
-/// Weights of a layer for each sequence.
-struct Synapses {
-    w_in: Tensor<3>,
-    w_rec: Tensor<3>,
-    bias: Option<Tensor<2>>,
-}
-
-impl Synapses {
-    fn of<C: Cell>(layer: &RecurrentLayer<C>, batch: usize) -> Self {
-        let each = |weights: Tensor<2>| weights.unsqueeze::<3>().repeat_dim(0, batch);
-        Self {
-            w_in: each(layer.w_in.val()),
-            w_rec: each(layer.w_rec.val() * others::<C>(layer.w_rec.dims(), &layer.w_rec.val())),
-            bias: layer.bias.as_ref().map(|bias| bias.val().unsqueeze::<2>().repeat_dim(0, batch)),
-        }
-    }
-
-    fn descend<C: Cell>(&self, gradient: Tensor<3>, rates: &Tensor<1>) -> Self {
-        let [_, inputs, _] = self.w_in.dims();
-        let [_, neurons, targets] = self.w_rec.dims();
-        let rate = |group: usize| rates.clone().narrow(0, group, 1).reshape([1, 1, 1]);
-        let change = |group: usize, start: usize, length: usize| {
-            gradient.clone().narrow(1, start, length) * rate(group)
-        };
-        let recurrent = change(1, inputs, neurons);
-        let others = others::<C>([neurons, targets], &recurrent.clone().narrow(0, 0, 1).squeeze_dim(0));
-        Self {
-            w_in: self.w_in.clone() - change(0, 0, inputs),
-            w_rec: self.w_rec.clone() - recurrent * others.unsqueeze(),
-            bias: self.bias.clone().map(|bias| bias - change(2, inputs + neurons, 1).squeeze_dim(1)),
-        }
-    }
-}
-
-/// 0 from a neuron to itself, where there are no autapses, and 1 elsewhere.
-fn others<C: Cell>([neurons, targets]: [usize; 2], like: &Tensor<2>) -> Tensor<2> {
-    let zero = |place: usize| !C::AUTAPSES && place / targets == place % targets % neurons;
-    let values = (0..neurons * targets).map(|place| if zero(place) { 0.0 } else { 1.0 });
-    let options = (&like.clone().without_autodiff().device(), like.dtype()).into();
-    eprop_tests::case::tensor(values.collect(), [neurons, targets], &options)
-}
-
-/// A trial, step by step.
-struct Trial {
-    layers: Vec<LayerTrial>,
-    /// y, each [batch, outputs].
-    outputs: Vec<Tensor<2>>,
-}
-
-struct LayerTrial {
-    /// z, each [batch, neurons].
-    outputs: Vec<Tensor<2>>,
-    transition: Transition,
-    /// [steps, batch, pre]
-    pre: Tensor<3>,
-}
-
-impl Trial {
-    /// z of all layers.
-    fn neurons(&self) -> Vec<Tensor<2>> {
-        let at = |step: usize| self.layers.iter().map(|layer| layer.outputs[step].clone()).collect();
-        (0..self.layers[0].outputs.len()).map(|step| Tensor::cat(at(step), 1)).collect()
-    }
-
-    /// Σ_t z of a layer.
-    fn spikes(&self, layer: usize) -> Tensor<2> {
-        self.layers[layer].outputs.iter().cloned().reduce(|sum, z| sum + z).expect("a step")
-    }
-}
-
-fn simulate<C: Cell>(network: &Network<C>, weights: &[Synapses], inputs: &[Tensor<2>]) -> Trial {
-    let batch = inputs[0].dims()[0];
-    let mut below = inputs.to_vec();
-    let mut layers = Vec::new();
-    for (layer, weights) in network.layers.iter().zip(weights) {
-        let options = network.options();
-        let mut states: Vec<CellState> = vec![layer.cell.initial_state(batch, &options)];
-        let (mut all_currents, mut pre) = (Vec::new(), Vec::new());
-        for input in &below {
-            let before = states.last().expect("the first");
-            let product = |rows: &Tensor<2>, weights: &Tensor<3>| {
-                rows.clone().unsqueeze_dim::<3>(1).matmul(weights.clone()).squeeze_dim::<2>(1)
-            };
-            let mut total = product(input, &weights.w_in) + product(&before.output, &weights.w_rec);
-            let mut seen = vec![input.clone(), before.output.clone()];
-            if let Some(bias) = &weights.bias {
-                total = total + bias.clone();
-                seen.push(input.clone().without_autodiff().narrow(1, 0, 1).ones_like());
-            }
-            let currents = total.chunk(C::CURRENTS, 1);
-            states.push(layer.cell.step(before, &currents));
-            all_currents.push(currents);
-            pre.push(Tensor::cat(seen, 1));
-        }
-        below = states[1..].iter().map(|state| state.output.clone()).collect();
-        let transition = Transition::between(&states, &all_currents);
-        layers.push(LayerTrial { outputs: below.clone(), transition, pre: Tensor::stack(pre, 0) });
-    }
-    let mut trial = Trial { layers, outputs: Vec::new() };
-    let readout = &network.readout;
-    for neurons in trial.neurons() {
-        let mut y = neurons.matmul(readout.weight.val()).mul_scalar(readout.factor());
-        if let Some(bias) = &readout.bias {
-            y = y + bias.val().unsqueeze();
-        }
-        if let Some(last) = trial.outputs.last() {
-            y = y + last.clone().mul_scalar(readout.decay());
-        }
-        trial.outputs.push(y);
-    }
-    trial
-}
-
-/// Σ_t L_j^t e_ji^t, [batch, pre, post], for e [steps, batch, post, pre], which the readout's κ and factor filter where they are given.
-fn contract(signal: &[Tensor<2>], trace: Tensor<4>, filter: Option<(f64, f64)>) -> Tensor<3> {
-    let mut sum: Option<Tensor<3>> = None;
-    let mut filtered: Option<Tensor<3>> = None;
-    for (step, signal) in signal.iter().enumerate() {
-        let mut e = trace.clone().narrow(0, step, 1).squeeze_dim::<3>(0);
-        if let Some((decay, factor)) = filter {
-            e = e.mul_scalar(factor);
-            if let Some(last) = filtered.take() {
-                e = e + last.mul_scalar(decay);
-            }
-            filtered = Some(e.clone());
-        }
-        let part = e * signal.clone().unsqueeze_dim(2);
-        sum = Some(match sum {
-            Some(sum) => sum + part,
-            None => part,
-        });
-    }
-    sum.expect("a step").swap_dims(1, 2)
-}
-
-fn by_step(tensor: &Tensor<3>) -> Vec<Tensor<2>> {
-    (0..tensor.dims()[1]).map(|step| tensor.clone().narrow(1, step, 1).squeeze_dim(1)).collect()
 }
 
 /// One update is a step of gradient descent with what `Eprop` finds for each task by itself, in chunks and in a stream.
@@ -323,39 +111,54 @@ fn update_equals_eprop<C: Cell + 'static>(build: Build<C>) {
 }
 
 fn check_update<C: Cell>(tasks: &Tasks<C>, what: &str, adaptation: &Adaptation, mut eprop: Eprop) {
-    for task in 1..tasks.case.batch {
+    for task in 0..tasks.case.batch {
         let one = alone(tasks, task);
         let whole = eprop.estimate(&tasks.meta.learner, &one).gradients;
         let mut state = OnlineEstimator::<C>::start(&mut eprop, &tasks.meta.learner, 1);
         let pieces = [0..7, 7..9, 9..tasks.case.steps].map(|piece| one.piece(piece));
         let pieces = pieces.map(|piece| eprop.feed(&tasks.meta.learner, &mut state, &piece).gradients);
         for (index, layer) in tasks.meta.learner.layers.iter().enumerate() {
-            let weights = &adaptation.weights[index];
-            for (name, param, updated) in
-                [("w_in", &layer.w_in, &weights.w_in), ("w_rec", &layer.w_rec, &weights.w_rec)]
-            {
-                let Weights::OfSequence(updated) = updated else { panic!("shared weights after an update") };
-                let updated = updated.clone().narrow(0, task, 1).squeeze_dim::<2>(0);
-                let gradient = whole.get::<2>(param.id).expect("a gradient");
-                let streamed = pieces.iter().map(|piece| piece.get::<2>(param.id).expect("a gradient"));
-                let streamed = streamed.reduce(|sum, piece| sum + piece).expect("a piece");
-                let off = others::<C>(param.dims(), &param.val());
-                let before = if name == "w_rec" { param.val() * off } else { param.val() };
-                assert!(
-                    gradient.clone().abs().max().into_scalar::<f64>() > 0.0,
-                    "{what}: no gradient of {name}"
-                );
-                for (how, gradient) in [("at once", gradient), ("streamed", streamed)] {
-                    let expected = before.clone() - gradient.mul_scalar(RATE);
+            for (name, id, before, updated) in updates::<C>(layer, &adaptation.weights[index], task) {
+                let gradient = |gradients| gradient(gradients, name, id).expect("a gradient");
+                let at_once = gradient(&whole);
+                let add =
+                    |sum: Vec<f64>, piece: Vec<f64>| sum.iter().zip(piece).map(|(a, b)| a + b).collect();
+                let streamed = pieces.iter().map(gradient).reduce(add).expect("a piece");
+                let learns = at_once.iter().any(|&value| value != 0.0);
+                // The first of unequal sequences has no step.
+                assert_eq!(learns, task > 0, "{what}, task {task}, {name}");
+                for (how, gradient) in [("at once", at_once), ("streamed", streamed)] {
+                    let expected: Vec<_> = before.iter().zip(gradient).map(|(w, g)| w - RATE * g).collect();
                     let what = format!("{what}, task {task}, layer {index}, {name}, {how}");
-                    assert_close(&what, &values(&updated), &values(&expected), 1e-12);
+                    assert_close(&what, &updated, &expected, 1e-12);
                 }
             }
         }
     }
 }
 
-/// A task by ittasks.
+/// Names and ids of a layer's parameters, and their values before and after a task's update.
+fn updates<C: Cell>(
+    layer: &RecurrentLayer<C>,
+    weights: &LayerWeights,
+    task: usize,
+) -> Vec<(&'static str, ParamId, Vec<f64>, Vec<f64>)> {
+    let of_task = |weights: &Weights| {
+        let Weights::OfSequence(weights) = weights else { panic!("shared weights after an update") };
+        values(&weights.clone().narrow(0, task, 1))
+    };
+    let w_rec = layer.w_rec.val();
+    let before = w_rec.clone() * explicit::others::<C>(w_rec.dims(), &w_rec);
+    let (w_in, bias) = (&layer.w_in, layer.bias.as_ref().expect("a bias"));
+    let updated_bias = weights.bias.as_ref().expect("a bias").clone().narrow(0, task, 1);
+    vec![
+        ("w_in", w_in.id, values(&w_in.val()), of_task(&weights.w_in)),
+        ("w_rec", layer.w_rec.id, values(&before), of_task(&weights.w_rec)),
+        ("bias", bias.id, values(&bias.val()), values(&updated_bias)),
+    ]
+}
+
+/// A task by itself.
 fn alone<C: Cell>(tasks: &Tasks<C>, index: usize) -> Batch {
     let of = |tensor: &Tensor<3>| tensor.clone().narrow(0, index, 1);
     let batch = Batch::new(of(tasks.training.inputs()), of(tasks.training.targets()));
@@ -502,6 +305,60 @@ fn a_test_trial_runs_with_the_updated_weights() {
     let expected = tasks.meta.learner.forward(tasks.test_inputs.clone());
     assert_close("outputs", &values(&unchanged), &values(&expected), 1e-12);
     assert!(values(&unchanged) != values(&outputs));
+}
+
+/// Trials of one step, and of one task.
+#[test]
+fn a_trial_may_have_one_step() {
+    let options = float64(&Device::flex());
+    for batch in [1, 2] {
+        let case = Case { steps: 1, batch, ..Case::new(0) };
+        let tasks = Tasks::new(case.clone(), lif, &options);
+        let rule = tasks.one_shot();
+        let found = [true, false].map(|kernels| tasks.estimate(&rule.clone().with_kernels(kernels)).0);
+        assert_close("loss of LIF neurons", &found[..1], &found[1..], 1e-12);
+        let tasks = Tasks::new(case, lstm, &options);
+        let (loss, gradients) = tasks.estimate(&tasks.one_shot());
+        assert!(
+            loss.is_finite() && gradient(&gradients, "w_in", tasks.meta.learner.layers[0].w_in.id).is_some()
+        );
+    }
+}
+
+/// Weights of all sequences beside weights of each its own are the same for each.
+#[test]
+fn shared_weights_can_stand_beside_those_of_a_sequence() {
+    let options = float64(&Device::flex());
+    let tasks = Tasks::new(Case::new(4), lif, &options);
+    let adaptation = tasks.one_shot().adapt(&tasks.meta, &tasks.training);
+    let mut weights = adaptation.clone();
+    weights.weights[0].w_in = Weights::Shared(tasks.meta.learner.layers[0].w_in.val());
+    let mut repeated = adaptation;
+    let w_in = tasks.meta.learner.layers[0].w_in.val().unsqueeze::<3>().repeat_dim(0, tasks.case.batch);
+    repeated.weights[0].w_in = Weights::OfSequence(w_in);
+    let [found, expected] = [weights, repeated]
+        .map(|weights| values(&weights.test(&tasks.meta.learner, tasks.test_inputs.clone())[0]));
+    assert_eq!(found, expected);
+}
+
+/// The second derivative of a spike is that of its pseudo-derivative.
+#[test]
+fn pseudo_derivatives_have_derivatives() {
+    let device = Device::flex();
+    let places: Vec<f64> = (0..40).map(|index| -1.93 + 0.1 * f64::from(index)).collect();
+    let at = |shift: f64| {
+        let shifted: Vec<f64> = places.iter().map(|u| u + shift).collect();
+        eprop_tests::case::tensor(shifted, [places.len()], &float64(&device))
+    };
+    for shape in SHAPES {
+        let psi = PseudoDerivative { shape, height: 0.7, ..PseudoDerivative::default() };
+        let u: Tensor<1> = at(0.0).autodiff().require_grad();
+        let gradients = psi.evaluate(u.clone(), 0.4).sum().backward();
+        let found = values(&u.grad(&gradients).expect("a gradient"));
+        let [above, below] = [1e-6, -1e-6].map(|shift| values(&psi.evaluate(at(shift), 0.4)));
+        let expected: Vec<_> = above.iter().zip(below).map(|(above, below)| (above - below) / 2e-6).collect();
+        assert_close(&format!("{shape:?}"), &found, &expected, 1e-8);
+    }
 }
 
 /// A learning signal that says nothing.

@@ -119,6 +119,12 @@ impl Archive {
         }
     }
 
+    /// How many rows a tensor [rows, ..] has that is to be filled in: at most as many as it has values.
+    pub(crate) fn rows(&self, name: &str) -> usize {
+        let stored = self.entries.get(&self.name(name)).filter(|data| data.num_elements() > 0);
+        stored.and_then(|data| data.shape().first().copied()).unwrap_or(1)
+    }
+
     /// A list; `empty` makes an item to be filled in.
     pub fn list<T>(
         &mut self,

@@ -14,7 +14,7 @@ use crate::kernel;
 pub use crate::layer::{GradientPaths, RecurrentLayer};
 pub(crate) use crate::layer::{LayerChunk, LayerNode, Purpose, Record, RunOptions};
 use crate::readout::{LeakyReadout, LeakyReadoutConfig};
-use crate::steps::{join_layers, split_steps};
+use crate::steps::{join_layers, side_by_side, split_steps};
 use crate::synthetic_gradient::{SyntheticGradient, SyntheticGradientConfig};
 pub use crate::weights::{LayerWeights, Weights};
 
@@ -260,10 +260,7 @@ impl<C: Cell> Network<C> {
             below = if paths.between_layers { outputs } else { outputs.detach() };
             layers.push(node);
         }
-        let neurons = match layers.as_slice() {
-            [layer] => layer.outputs.clone(),
-            _ => Tensor::cat(layers.iter().map(|layer| layer.outputs.clone()).collect(), 2),
-        };
+        let neurons = side_by_side(layers.iter().map(|layer| layer.outputs.clone()).collect());
         let last = if bounded { state.output.clone() } else { state.output.clone().without_autodiff() };
         let outputs = self.readout.connect(neurons, last);
         let steps = outputs.dims()[0];
@@ -287,10 +284,7 @@ impl<C: Cell> Network<C> {
             below = chunk.outputs.clone();
             layers.push(chunk);
         }
-        let neurons = match layers.as_slice() {
-            [layer] => layer.outputs.clone(),
-            _ => Tensor::cat(layers.iter().map(|layer| layer.outputs.clone()).collect(), 2),
-        };
+        let neurons = side_by_side(layers.iter().map(|layer| layer.outputs.clone()).collect());
         let (outputs, last) = self.readout.forward_chunk(neurons.clone(), state.output.clone());
         state.output = last;
         NetworkChunk { layers, neurons, outputs }

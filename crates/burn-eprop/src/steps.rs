@@ -22,13 +22,25 @@ pub(crate) fn multiply_steps(steps: &[Tensor<2>], weights: Tensor<2>) -> Vec<Ten
     (0..steps.len()).map(|step| rows.clone().narrow(0, step * batch, batch)).collect()
 }
 
-/// Cuts [steps, batch, feature] into steps.
+/// Cuts [steps, batch, feature] into steps, by halves: the gradient of each cut is as large as what was cut, so that cutting off one
+/// step after the other would take time in proportion to the square of their number.
 pub(crate) fn split_steps(chunk: Tensor<3>) -> Vec<Tensor<2>> {
     let steps = chunk.dims()[0];
-    (0..steps).map(|step| chunk.clone().narrow(0, step, 1).squeeze_dim(0)).collect()
+    if steps == 1 {
+        return vec![chunk.squeeze_dim(0)];
+    }
+    let half = steps / 2;
+    let mut first = split_steps(chunk.clone().narrow(0, 0, half));
+    first.extend(split_steps(chunk.narrow(0, half, steps - half)));
+    first
 }
 
-/// The outputs of all layers side by side, by step.
+/// The outputs of all layers side by side, [steps, batch, neurons].
+pub(crate) fn side_by_side(mut layers: Vec<Tensor<3>>) -> Tensor<3> {
+    if layers.len() == 1 { layers.remove(0) } else { Tensor::cat(layers, 2) }
+}
+
+/// The same, by step.
 pub(crate) fn join_layers(layers: &[Vec<Tensor<2>>]) -> Vec<Tensor<2>> {
     let steps = 0..layers[0].len();
     let at_step = |step: usize| layers.iter().map(|layer| layer[step].clone()).collect();
@@ -60,7 +72,8 @@ pub(crate) fn low_pass(x: Tensor<3>, decay: f64, last: Option<Tensor<2>>) -> (Te
     (Tensor::stack(filtered, 0), last)
 }
 
-/// `y^t = decay · y^{t−1} + x^t` over `x` [steps, batch, feature] from 0, or backwards in time, in the autodiff graph of x.
+/// `y^t = decay · y^{t−1} + x^t` over `x` [steps, batch, feature] from 0, or backwards in time, in the autodiff graph of x. Without
+/// kernels it is a product with a matrix [steps, steps].
 pub(crate) fn filter_in_graph(x: Tensor<3>, decay: f64, backwards: bool) -> Tensor<3> {
     if decay == 0.0 {
         return x;

@@ -35,6 +35,21 @@ impl Weights {
         }
     }
 
+    fn sequences(&self) -> usize {
+        match self {
+            Self::Shared(_) => 1,
+            Self::OfSequence(weights) => weights.dims()[0],
+        }
+    }
+
+    /// [sequences, pre, post].
+    fn for_each(&self, sequences: usize) -> Tensor<3> {
+        match self {
+            Self::Shared(_) if sequences > 1 => self.stacked().repeat_dim(0, sequences),
+            _ => self.stacked(),
+        }
+    }
+
     /// [1 or batch, pre, post].
     pub(crate) fn stacked(&self) -> Tensor<3> {
         match self {
@@ -87,14 +102,25 @@ impl LayerWeights {
         }
     }
 
-    /// What reaches a population from a state, by these weights.
+    /// How many sequences have weights of their own; 1 where all have the same.
+    pub(crate) fn sequences(&self) -> usize {
+        let of_bias = self.bias.as_ref().map_or(1, |bias| bias.dims()[0]);
+        self.w_in.sequences().max(self.w_rec.sequences()).max(of_bias)
+    }
+
+    /// What reaches a population from a state, by these weights. Where some are of each sequence its own, all are.
     pub(crate) fn chunk(&self, state: CellState, inputs: Tensor<3>) -> SynapticChunk {
+        let sequences = self.sequences();
+        let bias = self.bias.clone().map(|bias| match bias.dims()[0] {
+            1 => bias.repeat_dim(0, sequences),
+            _ => bias,
+        });
         SynapticChunk {
             state,
             inputs,
-            w_in: self.w_in.stacked(),
-            bias: self.bias.clone(),
-            w_rec: self.w_rec.stacked(),
+            w_in: self.w_in.for_each(sequences),
+            bias,
+            w_rec: self.w_rec.for_each(sequences),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::compare::{Contestant, Pupil};
 use crate::config::{SyntheticName, TaskName, Update};
 use crate::device::DeviceName;
 use crate::method::{CellName, MethodName, SignalName};
-use crate::one_shot::config::{Family, OneShotTask, Teacher};
+use crate::one_shot::config::{FamilyName, OneShotTask, Teacher};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,6 +23,7 @@ Examples:
   eprop train arm-reaching                     one-shot learning by a learned error module
   eprop train --resume runs/arm-reaching-learned-1
   eprop compare copy-repeat --methods eprop3:bp-lambda,truncated-bptt-sg,bptt --seeds 1,2,3
+  eprop compare arm-reaching --signals learned,symmetric,random --seeds 1,2,3
   eprop eval runs/spoken-digits-alif-eprop-1 --json
   eprop gradcheck tests/fixtures/alif_seed1.safetensors
   eprop bench --cell alif --method bptt --steps 1000";
@@ -41,7 +42,7 @@ pub struct Cli {
 pub enum Command {
     /// Train a network on a task
     Train(TrainArgs),
-    /// Train several methods with several seeds, and compare them
+    /// Train several methods or learning signals with several seeds, and compare them
     Compare(CompareArgs),
     /// Report the metrics of a trained network
     Eval(EvalArgs),
@@ -99,9 +100,9 @@ pub struct TrainArgs {
     /// The task
     #[arg(value_enum)]
     pub task: Option<TaskChoice>,
-    /// Settings of arm-reaching
+    /// Settings of arm-reaching, from which a settings file may differ
     #[arg(long, value_enum)]
-    pub family: Option<Family>,
+    pub family: Option<FamilyName>,
     /// Algorithm that finds the gradients
     #[arg(long, value_enum)]
     pub method: Option<MethodName>,
@@ -161,9 +162,9 @@ pub struct CompareArgs {
     /// Learning signals of a one-shot task; what e-prop 1 sees may stand behind a colon, as in random:observed-position
     #[arg(long, value_delimiter = ',')]
     pub signals: Vec<Pupil>,
-    /// Settings of arm-reaching
+    /// Settings of arm-reaching, from which a settings file may differ
     #[arg(long, value_enum)]
-    pub family: Option<Family>,
+    pub family: Option<FamilyName>,
     /// Seeds of weights, data and order
     #[arg(long, value_delimiter = ',', default_value = "1,2,3,4,5", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seeds: Vec<u64>,

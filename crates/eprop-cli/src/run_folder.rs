@@ -60,6 +60,21 @@ impl RunFolder {
         &self.path
     }
 
+    /// Removes a file, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be removed.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        let path = self.file(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {}", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Writes a file under a temporary name and renames it: whatever goes wrong, a file of that name is whole.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let target = self.file(name);

@@ -126,6 +126,8 @@ impl ArmReachingConfig {
         for (field, value) in positive {
             RangeError::check(value.is_finite() && value > 0.0, field, value, "finite and greater than 0")?;
         }
+        let least = self.period_min;
+        RangeError::check(least >= 1e-6, "period_min", least, "at least 1e-6 of the trial")?;
         let range = format!("at least {} (`period_min`)", self.period_min);
         RangeError::check(self.period_max >= self.period_min, "period_max", self.period_max, range)?;
         let noise = self.position_noise;

@@ -47,8 +47,8 @@ impl PopulationCode {
     pub fn validate(&self, dt_ms: f64) -> Result<(), RangeError> {
         let units = self.units;
         RangeError::check((2..=10_000).contains(&units), "units", units, "2 to 10000")?;
-        let valid = self.sigma.is_finite() && self.sigma > 0.0;
-        RangeError::check(valid, "sigma", self.sigma, "finite and greater than 0")?;
+        let valid = self.sigma > 0.0 && self.sigma <= 1_000.0;
+        RangeError::check(valid, "sigma", self.sigma, "greater than 0 and at most 1000")?;
         let valid = self.rate_hz > 0.0 && self.rate_hz * dt_ms <= 1_000.0;
         let range = format!("greater than 0 and at most {} Hz, one spike a step", 1_000.0 / dt_ms);
         RangeError::check(valid, "rate_hz", self.rate_hz, range)

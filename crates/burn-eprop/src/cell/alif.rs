@@ -226,6 +226,10 @@ impl Cell for Alif {
         self.firing.simulate(chunk, &self.decay, &self.input_factor, Some(adaptation))
     }
 
+    fn can_replay(&self) -> bool {
+        self.decay.shared().and(self.adaptation_decay.shared()).is_some()
+    }
+
     fn replay(&self, currents: &[Tensor<3>], outputs: &Tensor<3>) -> Option<Transition> {
         let adaptation = Some(&self.adaptation_decay);
         self.firing.replay(&currents[0], outputs, &self.decay, &self.input_factor, adaptation)

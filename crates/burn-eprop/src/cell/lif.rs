@@ -167,6 +167,10 @@ impl Cell for Lif {
         self.firing.simulate(chunk, &self.decay, &self.input_factor, None)
     }
 
+    fn can_replay(&self) -> bool {
+        self.decay.shared().is_some()
+    }
+
     fn replay(&self, currents: &[Tensor<3>], outputs: &Tensor<3>) -> Option<Transition> {
         self.firing.replay(&currents[0], outputs, &self.decay, &self.input_factor, None)
     }

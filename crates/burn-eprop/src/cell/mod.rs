@@ -81,10 +81,16 @@ pub trait Cell: Module + ModuleDisplay {
         false
     }
 
-    /// Simulates a chunk by a kernel of the cell's own; `None` where there is none for the device, the type or the
-    /// cell's constants. Then [`step`](Self::step) and [`linearize`](Self::linearize) do.
+    /// Simulates a chunk by a kernel of the cell's own; `None` where there is none for the device, the type, the cell's
+    /// constants, or weights that are not [the same for all sequences](SynapticChunk::shares_weights). Then
+    /// [`step`](Self::step) and [`linearize`](Self::linearize) do.
     fn simulate(&self, _chunk: &SynapticChunk) -> Option<SimulatedChunk> {
         None
+    }
+
+    /// Whether [`replay`](Self::replay) knows a way on devices with kernels.
+    fn can_replay(&self) -> bool {
+        false
     }
 
     /// The steps of a whole sequence, from the initial state, of which the outputs are known, without going through them one

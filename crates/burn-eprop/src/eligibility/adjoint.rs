@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 
 use crate::cell::Linearization;
 use crate::kernel::{self, List, RecursionChunk, TracePlan};
+use crate::steps::split_steps;
 
 /// What the recursion starts from, and what drives it.
 pub(super) enum Seed {
@@ -125,11 +126,15 @@ pub(super) fn run_by_steps(steps: &[Linearization], kappa: f64, seed: Seed) -> P
         Seed::Signal(_) | Seed::Unfiltered(_) => {}
     }
     let mut weights = vec![Vec::with_capacity(steps.len()); steps[0].currents()];
+    let drive = match &seed {
+        Seed::Signal(drive) | Seed::Unfiltered(Some(drive)) => split_steps(drive.clone()),
+        Seed::Unfiltered(None) | Seed::Filtered | Seed::Vector(_) => Vec::new(),
+    };
     for (index, step) in steps.iter().enumerate().rev() {
         let (signal, unfiltered) = match &seed {
-            Seed::Signal(signal) => (Some(at_step(signal, index)), None),
+            Seed::Signal(_) => (Some(drive[index].clone()), None),
             Seed::Unfiltered(None) => (None, unit()),
-            Seed::Unfiltered(Some(valid)) => (None, Some(at_step(valid, index))),
+            Seed::Unfiltered(Some(_)) => (None, Some(drive[index].clone())),
             Seed::Filtered | Seed::Vector(_) => (None, None),
         };
         let m = add(signal, filtered.take());
@@ -157,10 +162,6 @@ pub(super) fn run_by_steps(steps: &[Linearization], kappa: f64, seed: Seed) -> P
     let mut weights: Vec<_> = weights.into_iter().map(rows).collect();
     let weights = if weights.len() == 1 { weights.remove(0) } else { Tensor::cat(weights, 1) };
     Pass { weights, lambda, m: filtered, post: some.dims()[1] }
-}
-
-fn at_step(tensor: &Tensor<3>, step: usize) -> Tensor<2> {
-    tensor.clone().narrow(0, step, 1).squeeze_dim(0)
 }
 
 fn add(left: Option<Tensor<2>>, right: Option<Tensor<2>>) -> Option<Tensor<2>> {

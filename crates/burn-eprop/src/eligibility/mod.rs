@@ -143,7 +143,7 @@ impl Presynaptic {
 /// those of all steps together or of each step.
 pub(crate) fn presynaptic_weights(linearizations: &[Linearization], signal: Tensor<3>) -> Tensor<2> {
     let [steps, batch, post] = signal.dims();
-    if linearizations[0].components() == 0 {
+    if linearizations[0].components() == 0 && linearizations[0].currents() == 1 {
         let factors = linearizations.iter().map(|linearization| linearization.some().clone());
         return Tensor::cat(factors.collect(), 0) * signal.reshape([steps * batch, post]);
     }

@@ -99,7 +99,8 @@ impl Window {
     ) -> Self {
         let WindowOptions { paths, kernels, bounded, traces, record } = options;
         let bounded = bounded || traces;
-        if kernels {
+        let replays = || network.layers.iter().all(|layer| layer.cell.can_replay());
+        if kernels && (record != Record::InGraph || replays()) {
             let before = state.clone();
             let mut after = state.clone();
             let nodes = network.connect(weights, &mut after, inputs.clone(), paths, bounded);

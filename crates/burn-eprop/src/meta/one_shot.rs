@@ -16,12 +16,13 @@ use crate::layer::without_autapses;
 use crate::loss::{Objective, RateRegularization};
 use crate::network::{LayerWeights, Network, Record, RecurrentLayer, Weights};
 use crate::signal::{LearningSignal, SignalContext, teach};
-use crate::steps::{filter_in_graph, sum};
+use crate::steps::{filter_in_graph, side_by_side, sum};
 
 /// One-shot learning by e-prop: how a task is learned from one presentation.
 ///
 /// The trials are whole sequences from the initial state. A learner's cells need a closed-form
-/// [`linearize`](Cell::linearize), made of tensor operations: Burn's autodiff does not differentiate itself.
+/// [`linearize`](Cell::linearize), made of tensor operations that do not leave the graph (no `detach`): Burn's autodiff does
+/// not differentiate itself.
 #[derive(Debug, Clone)]
 pub struct OneShot<C: Cell> {
     objective: Objective,
@@ -41,7 +42,7 @@ pub struct Adaptation {
     pub outputs: Tensor<3>,
     /// z of the learner's neurons in the training trial, [batch, time, neurons].
     pub neurons: Tensor<3>,
-    /// L, [batch, time, neurons].
+    /// L, as the error module or another signal gave it, [batch, time, neurons].
     pub signal: Tensor<3>,
     /// z of the error module's neurons, [batch, time, neurons], where it gives the signal.
     pub module_neurons: Option<Tensor<3>>,
@@ -56,7 +57,7 @@ impl Adaptation {
     /// If the inputs are not of the same batch, or not the learner's.
     pub fn test<C: Cell>(&self, learner: &Network<C>, inputs: Tensor<3>) -> [Tensor<3>; 2] {
         let window = test_trial(&learner.valid(), &self.weights, inputs, self.outputs.dims()[0]);
-        [window.outputs.clone().swap_dims(0, 1), side_by_side(&window)]
+        [window.outputs.clone().swap_dims(0, 1), all_neurons(&window)]
     }
 }
 
@@ -70,6 +71,10 @@ fn test_trial<C: Cell>(
     learner.check_inputs(&inputs);
     let batch = inputs.dims()[0];
     assert_eq!(batch, tasks, "test trials of {batch} tasks, training trials of {tasks}");
+    for weights in weights {
+        let own = weights.sequences();
+        assert!(own == 1 || own == tasks, "weights of {own} sequences for {tasks} tasks");
+    }
     let inputs = inputs.without_autodiff().cast(learner.readout.weight.dtype()).swap_dims(0, 1);
     Window::run(learner, weights, learner.initial_state(batch), &inputs, WindowOptions::PLAIN)
 }
@@ -100,6 +105,8 @@ struct Presentation {
     /// L, [steps, batch, neurons].
     signal: Tensor<3>,
     weights: Vec<LayerWeights>,
+    /// 1 within a sequence and 0 behind its end, [steps, batch, 1]; `None` where all have full length.
+    valid: Option<Tensor<3>>,
 }
 
 impl<C: Cell> OneShot<C> {
@@ -120,13 +127,14 @@ impl<C: Cell> OneShot<C> {
     }
 
     /// Learning from another signal, in place of the error module's: e-prop 1, in an outer loop. For a gradient of the outer
-    /// loss the signal must be made of tensor operations.
+    /// loss the signal must be made of tensor operations. What a signal says of the feedback weights, and its weight decay, are
+    /// for an optimizer's hook; here they do nothing.
     pub fn with_signal(self, signal: Box<dyn LearningSignal>) -> Self {
         Self { signal: Some(signal), ..self }
     }
 
     /// Cells, one for each layer, whose linearisation the traces follow in place of the learner's own: the same dynamics with
-    /// another pseudo-derivative, say.
+    /// another pseudo-derivative, say. They must be as many as the learner's layers, and of its sizes.
     pub fn with_trace_cells(self, cells: Vec<C>) -> Self {
         Self { trace_cells: Some(cells), ..self }
     }
@@ -150,18 +158,18 @@ impl<C: Cell> OneShot<C> {
     /// # Panics
     ///
     /// If the batch does not fit the learner, or has no [teaching](Batch::with_teaching) that fits the error module where that gives
-    /// the signal.
+    /// the signal; if trace cells do not fit the learner.
     pub fn adapt<E: Cell>(&self, meta: &MetaLearner<C, E>, training: &Batch) -> Adaptation {
         let meta = meta.valid();
         let present = || self.present(&meta, training);
-        let Presentation { window, module, signal, weights } =
+        let Presentation { window, module, signal, weights, .. } =
             if self.kernels { present() } else { kernel::by_tensor_operations(present) };
         Adaptation {
             weights,
-            neurons: side_by_side(&window),
+            neurons: all_neurons(&window),
             outputs: window.outputs.swap_dims(0, 1),
             signal: signal.swap_dims(0, 1),
-            module_neurons: module.as_ref().map(side_by_side),
+            module_neurons: module.as_ref().map(all_neurons),
         }
     }
 
@@ -171,8 +179,8 @@ impl<C: Cell> OneShot<C> {
     ///
     /// # Panics
     ///
-    /// As [`adapt`](Self::adapt); if `test_inputs` are not of the same batch and the learner's; if the learner's cells have no
-    /// closed-form linearisation.
+    /// As [`adapt`](Self::adapt); if `test_inputs` are not of the same batch and the learner's, or have no step; if the learner's
+    /// cells have no closed-form linearisation; if the loss does not depend on the outputs.
     pub fn estimate<E: Cell>(
         &self,
         meta: &MetaLearner<C, E>,
@@ -197,20 +205,20 @@ impl<C: Cell> OneShot<C> {
         };
         let learner = &meta.learner;
         let [batch, time, _] = test_inputs.dims();
-        let Presentation { window: first, module, weights, .. } = self.present(&meta, training);
+        let Presentation { window: first, module, weights, valid, .. } = self.present(&meta, training);
         let second = test_trial(learner, &weights, test_inputs, training.size());
         let outputs = second.outputs.clone().swap_dims(0, 1);
         let loss = loss(outputs.clone());
 
         let mut spikes = SpikeCounter::new(learner, batch);
         spikes.add_steps(&training.lengths());
-        spikes.add_layers(&first.layers, self.chunk(learner, training).valid.as_ref());
+        spikes.add_layers(&first.layers, valid.as_ref());
         spikes.add_steps(&vec![time; batch]);
         spikes.add_layers(&second.layers, None);
         let module_spikes = module.map(|window| {
             let mut spikes = SpikeCounter::new(&meta.module, batch);
-            spikes.add_steps(&vec![training.steps(); batch]);
-            spikes.add_layers(&window.layers, None);
+            spikes.add_steps(&training.lengths());
+            spikes.add_layers(&window.layers, valid.as_ref());
             spikes
         });
         let of_learner = self.learner_rate.map(|rate| spikes.loss(&rate));
@@ -233,31 +241,29 @@ impl<C: Cell> OneShot<C> {
     fn present<E: Cell>(&self, meta: &MetaLearner<C, E>, training: &Batch) -> Presentation {
         let learner = &meta.learner;
         check_batch(learner, training);
-        let chunk = self.chunk(learner, training);
+        self.check_trace_cells(learner);
+        let divisor = loss_divisor(&self.objective, training);
+        let chunk = training.chunk(0..training.steps(), divisor, learner.readout.weight.dtype());
         let state = learner.initial_state(training.size());
         let weights = learner.weights();
         let options = WindowOptions { record: Record::InGraph, ..WindowOptions::PLAIN };
         let window = Window::run(learner, &weights, state, &chunk.inputs, options);
         let (signal, module) = self.learning_signal(meta, &chunk, &window);
+        let of_traces = self.of_traces(learner, signal.clone());
 
         let mut first = 0;
         let mut updated = Vec::with_capacity(weights.len());
         for (index, (layer, steps)) in learner.layers.iter().zip(&window.steps).enumerate() {
             let size = layer.cell.neurons();
-            let signal = signal.clone().narrow(2, first, size);
+            let of_layer = of_traces.clone().narrow(2, first, size);
             first += size;
-            let gradient = self.gradient(layer, index, steps, signal);
+            let gradient = self.gradient(layer, index, steps, of_layer);
             updated.push(descend(layer, &weights[index], gradient, meta.log_rates.val().exp()));
         }
-        Presentation { window, module, signal, weights: updated }
+        Presentation { window, module, signal, weights: updated, valid: chunk.valid }
     }
 
-    /// The batch as the learner takes it.
-    fn chunk(&self, learner: &Network<C>, batch: &Batch) -> BatchChunk {
-        batch.chunk(0..batch.steps(), loss_divisor(&self.objective, batch), learner.readout.weight.dtype())
-    }
-
-    /// What multiplies e, [steps, batch, neurons], and the error module's run where it says so.
+    /// L, [steps, batch, neurons], and the error module's run where it says so.
     fn learning_signal<E: Cell>(
         &self,
         meta: &MetaLearner<C, E>,
@@ -267,10 +273,7 @@ impl<C: Cell> OneShot<C> {
         let (learner, outputs) = (&meta.learner, &window.outputs);
         let (targets, weight) = (chunk.targets.clone(), chunk.weight.clone());
         let error = self.objective.loss.error(outputs.clone(), targets, weight);
-        let neurons = match window.layers.as_slice() {
-            [layer] => layer.clone(),
-            layers => Tensor::cat(layers.to_vec(), 2),
-        };
+        let neurons = side_by_side(window.layers.clone());
         let context =
             SignalContext::new(learner, chunk, [outputs, &error, &neurons], 0..chunk.inputs.dims()[0]);
         let (signal, module) = match &self.signal {
@@ -284,15 +287,28 @@ impl<C: Cell> OneShot<C> {
             Some(valid) => signal * valid.clone(),
             None => signal,
         };
-        let signal = match &self.signal {
-            // Σ_t L^t F_κ(e)^t = Σ_s e^s Σ_{t ≥ s} κ^{t−s} L^t
+        (signal, module)
+    }
+
+    /// What multiplies e, for L: Σ_t L^t F_κ(e)^t = Σ_s e^s Σ_{t ≥ s} κ^{t−s} L^t where L speaks of the readout's outputs.
+    fn of_traces(&self, learner: &Network<C>, signal: Tensor<3>) -> Tensor<3> {
+        match &self.signal {
             Some(rule) if rule.speaks_of_outputs() => {
                 let signal = signal.mul_scalar(learner.readout.factor());
                 filter_in_graph(signal, learner.readout.decay(), true)
             }
             _ => signal,
-        };
-        (signal, module)
+        }
+    }
+
+    fn check_trace_cells(&self, learner: &Network<C>) {
+        let Some(cells) = &self.trace_cells else { return };
+        let given: Vec<_> = cells.iter().map(Cell::neurons).collect();
+        let expected: Vec<_> = learner.layers.iter().map(|layer| layer.cell.neurons()).collect();
+        assert_eq!(
+            given, expected,
+            "neurons of trace cells {given:?} for a learner with layers of {expected:?}"
+        );
     }
 
     /// Σ_t L e of each sequence, [batch, pre, currents · neurons].
@@ -346,6 +362,6 @@ fn descend<C: Cell>(
 }
 
 /// z of all layers, [batch, time, neurons].
-fn side_by_side(window: &Window) -> Tensor<3> {
-    Tensor::cat(window.layers.clone(), 2).swap_dims(0, 1)
+fn all_neurons(window: &Window) -> Tensor<3> {
+    side_by_side(window.layers.clone()).swap_dims(0, 1)
 }

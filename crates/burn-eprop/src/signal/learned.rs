@@ -50,12 +50,13 @@ impl<E: Cell> LearningSignal for Learned<E> {
     }
 
     fn visit(&mut self, archive: &mut Archive) {
-        // What is there tells of how many sequences the state is.
-        let mut last = self.state.as_ref().map(|state| state.output.clone());
-        archive.optional("last", &mut last, None);
-        let Some(last) = last else { return self.state = None };
+        let mut batch = self.state.as_ref().map_or(0.0, |state| state.output.dims()[0] as f64);
+        archive.number("batch", &mut batch);
+        if batch == 0.0 {
+            return self.state = None;
+        }
         let module = &self.module;
-        let state = self.state.get_or_insert_with(|| module.initial_state(last.dims()[0]));
+        let state = self.state.get_or_insert_with(|| module.initial_state(archive.rows("module.output")));
         archive.part("module", |archive| state.visit(archive));
     }
 }

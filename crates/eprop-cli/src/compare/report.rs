@@ -46,11 +46,11 @@ fn measures(curve: &Curve) -> Vec<(String, f64)> {
     let object = curve.evaluation.as_object().into_iter().flatten();
     let numbers: Vec<_> = object.filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect();
     let solved: Vec<_> = numbers.iter().filter(|(name, _)| name.starts_with("solved_")).cloned().collect();
-    let of_error = numbers.iter().filter(|(name, _)| name == "error_before" || name == ERROR);
+    let errors = ["error_before", ERROR];
+    let of_error = errors.iter().filter_map(|wanted| numbers.iter().find(|(name, _)| name == wanted));
     let of_error: Vec<_> = of_error.cloned().collect();
     if !of_error.is_empty() {
-        // By name, so that the error after the update comes last.
-        return of_error.into_iter().rev().collect();
+        return of_error;
     }
     let others = ["firing_rate_hz", "loss", "sequences"];
     match solved.is_empty() {

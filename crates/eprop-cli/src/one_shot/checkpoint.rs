@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use burn::optim::{ModuleOptimizer, OptimizerRecord};
 use burn::tensor::Bytes;
 use burn_eprop::Cell;
@@ -65,8 +65,6 @@ impl Checkpoint {
     ) -> Result<(MetaLearner<C, C>, OptimizerRecord)> {
         let meta = from_bytes(meta, self.model.clone())?;
         let optimizer = OptimizerRecord::from_bytes(Bytes::from_bytes_vec(self.optimizer.clone()));
-        let optimizer = optimizer.context("the optimizer's state is damaged")?;
-        ensure!(!self.optimizer.is_empty(), "no optimizer's state");
-        Ok((meta, optimizer))
+        Ok((meta, optimizer.context("the optimizer's state is damaged")?))
     }
 }

@@ -30,7 +30,7 @@ pub enum OneShotTask {
 
 /// Settings of the arm task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Family {
+pub enum FamilyName {
     /// Paths of 2 sines in 125 steps, 100 + 80 neurons: minutes on two cores.
     Reduced,
     /// The same with paths of 5 sines, the authors'.
@@ -69,9 +69,9 @@ pub enum Teacher {
     Frozen,
     /// An error module that learns, but sees the target of another task: a control.
     Shuffled,
-    /// e-prop 1: the velocity error, by the readout's weights.
+    /// e-prop 1: the error of the outputs, by the readout's weights.
     Symmetric,
-    /// e-prop 1: the velocity error, by fixed random weights.
+    /// e-prop 1: the error of the outputs, by fixed random weights.
     Random,
     /// Nothing: a control without an update.
     None,
@@ -193,7 +193,7 @@ impl OneShotConfig {
         let cell = choice(&asked, "cell", source)?.unwrap_or(CellName::Lif);
         let signal = choice(&asked, "signal", source)?.unwrap_or(Teacher::Learned);
         let defaults = match (task, args.family) {
-            (OneShotTask::ArmReaching, family) => arm_reaching(family.unwrap_or(Family::Reduced)),
+            (OneShotTask::ArmReaching, family) => arm_reaching(family.unwrap_or(FamilyName::Reduced)),
             (OneShotTask::SineRegression, None) => sine_regression(),
             (OneShotTask::SineRegression, Some(_)) => bail!("--family is for arm-reaching"),
         };
@@ -210,6 +210,10 @@ impl OneShotConfig {
     ///
     /// If that is not for the task.
     pub fn seeing(self, sees: Sight) -> Result<Self> {
+        ensure!(
+            !self.signal.is_module(),
+            "an error module sees the code of the target, whatever update.sees is"
+        );
         let config = Self { update: UpdateSettings { sees, ..self.update.clone() }, ..self };
         config.validate()?;
         Ok(config)
@@ -275,13 +279,17 @@ impl OneShotConfig {
             let gain = population.readout_gain;
             ensure!(gain.is_finite(), "{name}.readout_gain is {gain}, but must be finite");
         }
-        match self.task {
-            OneShotTask::ArmReaching => {
-                self.arm_reaching.as_ref().context("the settings lack [arm_reaching]")?.validate()
-            }
-            OneShotTask::SineRegression => {
+        match (self.task, &self.arm_reaching, &self.sine_regression) {
+            (OneShotTask::ArmReaching, Some(arm), None) => arm.validate(),
+            (OneShotTask::SineRegression, None, Some(sine)) => {
                 ensure!(self.update.sees == Sight::Outputs, "update.sees is for arm-reaching");
-                self.sine_regression.as_ref().context("the settings lack [sine_regression]")?.validate()
+                sine.validate()
+            }
+            (OneShotTask::ArmReaching, ..) => {
+                bail!("arm-reaching has the settings [arm_reaching], and no others")
+            }
+            (OneShotTask::SineRegression, ..) => {
+                bail!("sine-regression has the settings [sine_regression], and no others")
             }
         }
         .context("the task's settings")?;
@@ -291,12 +299,13 @@ impl OneShotConfig {
     /// Duration of a step.
     pub fn dt_ms(&self) -> f64 {
         let arm = self.arm_reaching.as_ref().map(|arm| arm.dt_ms);
-        arm.or(self.sine_regression.as_ref().map(|sine| sine.dt_ms)).unwrap_or(1.0)
+        let sine = self.sine_regression.as_ref().map(|sine| sine.dt_ms);
+        arm.or(sine).expect("valid settings are those of one task")
     }
 }
 
 /// The arm task. The reduced one does the same in 4 % of the products.
-fn arm_reaching(family: Family) -> OneShotConfig {
+fn arm_reaching(family: FamilyName) -> OneShotConfig {
     let reduced = OneShotConfig {
         task: OneShotTask::ArmReaching,
         signal: Teacher::Learned,
@@ -325,8 +334,8 @@ fn arm_reaching(family: Family) -> OneShotConfig {
         sine_regression: None,
     };
     match family {
-        Family::Reduced => reduced,
-        Family::FiveSines => OneShotConfig {
+        FamilyName::Reduced => reduced,
+        FamilyName::FiveSines => OneShotConfig {
             arm_reaching: Some(ArmReachingConfig {
                 sines: 5,
                 period_min: ArmReachingConfig::default().period_min,
@@ -334,12 +343,12 @@ fn arm_reaching(family: Family) -> OneShotConfig {
             }),
             ..reduced
         },
-        Family::Noisy => OneShotConfig {
+        FamilyName::Noisy => OneShotConfig {
             update: UpdateSettings { sees: Sight::ObservedVelocity, ..reduced.update.clone() },
             arm_reaching: Some(ArmReachingConfig { position_noise: 0.3, ..ArmReachingConfig::reduced() }),
             ..reduced
         },
-        Family::Full => OneShotConfig {
+        FamilyName::Full => OneShotConfig {
             iterations: 20_000,
             batch: 100,
             lr: 1e-3,
@@ -357,7 +366,7 @@ fn arm_reaching(family: Family) -> OneShotConfig {
 
 /// Sines, with fewer neurons.
 fn sine_regression() -> OneShotConfig {
-    let arm = arm_reaching(Family::Reduced);
+    let arm = arm_reaching(FamilyName::Reduced);
     OneShotConfig {
         task: OneShotTask::SineRegression,
         iterations: 1500,

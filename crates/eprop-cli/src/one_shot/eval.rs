@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::config::{OneShotConfig, Teacher};
 use super::control::control;
-use super::family::{Family, Tasks};
+use super::family::{BASELINE_TASKS, Family, Tasks};
 use super::model::{WithMetaLearner, with_meta_learner};
 use crate::cli::{EvalArgs, SplitName};
 use crate::model::load;
@@ -18,14 +18,19 @@ use crate::train::{CONFIG, MODEL};
 
 /// Tasks that `eprop eval` looks at.
 const TASKS: usize = 960;
-/// Seed of the held-out tasks, beyond those that a run can have: they are the same for all runs.
+/// Seed of the held-out tasks, beyond those that a run can have: they are the same for all runs with batches of one size.
 const HELD_OUT: u64 = u64::MAX;
 /// Seed of the tasks by which a control's η is chosen.
 const VALIDATION: u64 = u64::MAX - 1;
 /// Tasks for that choice.
 const VALIDATION_TASKS: usize = 48;
-/// The η that are tried for a control, in half decades from 1e-6 on.
+/// How many η are tried for a control.
 const TRIED: i32 = 15;
+
+/// The η that are tried, in half decades.
+fn tried(index: i32) -> f64 {
+    10.0_f64.powf(-6.0 + 0.5 * f64::from(index))
+}
 
 /// Errors on held-out tasks.
 #[derive(Debug, Clone)]
@@ -72,7 +77,7 @@ impl WithMetaLearner for Evaluation<'_> {
 
     fn run<C: Cell>(self, meta: MetaLearner<C, C>, rule: OneShot<C>) -> Result<Report> {
         let meta = load(meta, &self.folder.file(MODEL))?;
-        Report::measure(&meta, &rule, self.config, self.family, TASKS, self.device)
+        Report::measure(&meta, &rule, self.config, self.family, (TASKS, true), self.device)
     }
 }
 
@@ -82,15 +87,16 @@ pub(super) fn held_out(config: &OneShotConfig, family: &Family, number: u64, dev
 }
 
 impl Report {
-    /// Measures a learner on so many tasks, in whole batches.
+    /// Measures a learner on so many tasks, in whole batches; with controls, if they are asked for.
     pub(super) fn measure<C: Cell>(
         meta: &MetaLearner<C, C>,
         rule: &OneShot<C>,
         config: &OneShotConfig,
         family: &Family,
-        tasks: usize,
+        (tasks, controls): (usize, bool),
         device: &Device,
     ) -> Result<Self> {
+        let with_controls = controls;
         let batches = tasks.div_ceil(config.batch) as u64;
         let errors = |meta: &MetaLearner<C, C>, rule: &OneShot<C>, seed: u64, batches: u64| {
             let each = (0..batches).map(|number| {
@@ -106,22 +112,21 @@ impl Report {
             "the learner's error is {before}, and {after} after an update"
         );
         let mut controls = Vec::new();
-        if config.signal == Teacher::Learned {
+        if with_controls && config.signal == Teacher::Learned {
             for (name, teacher) in [("symmetric", Teacher::Symmetric), ("random", Teacher::Random)] {
                 let rule = match control(teacher, family) {
                     Some(signal) => rule.clone().with_signal(signal),
                     None => continue,
                 };
                 let validation = VALIDATION_TASKS.div_ceil(config.batch) as u64;
-                let with = |exponent: i32| with_rate(meta, 10.0_f64.powf(-6.0 + 0.5 * f64::from(exponent)));
-                let tried = (0..TRIED).map(|exponent| {
-                    let [_, after] = errors(&with(exponent), &rule, VALIDATION, validation);
-                    (exponent, after)
+                let all = (0..TRIED).map(tried).map(|rate| {
+                    let [_, after] = errors(&with_rate(meta, rate), &rule, VALIDATION, validation);
+                    (rate, after)
                 });
-                let best = tried.filter(|(_, error)| error.is_finite()).min_by(|a, b| a.1.total_cmp(&b.1));
-                let exponent = best.map_or(0, |(exponent, _)| exponent);
-                let [_, after] = errors(&with(exponent), &rule, HELD_OUT, batches);
-                controls.push((name, after, 10.0_f64.powf(-6.0 + 0.5 * f64::from(exponent))));
+                let best = all.filter(|(_, error)| error.is_finite()).min_by(|a, b| a.1.total_cmp(&b.1));
+                let rate = best.map_or_else(|| tried(0), |(rate, _)| rate);
+                let [_, after] = errors(&with_rate(meta, rate), &rule, HELD_OUT, batches);
+                controls.push((name, after, rate));
             }
         }
         let tasks = batches as usize * config.batch;
@@ -152,6 +157,7 @@ impl Report {
                 "  by e-prop 1, {name:<18}{error:.4}  (the best η of {TRIED}, {rate:.0e})"
             ))?;
         }
+        output::print(format_args!("and on {BASELINE_TASKS} others, without learning"))?;
         for (name, error) in &self.baselines {
             output::print(format_args!("  {:<31}{error:.4}", name.replace('_', " ")))?;
         }

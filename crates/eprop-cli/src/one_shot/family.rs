@@ -39,7 +39,7 @@ pub(super) struct Tasks {
 }
 
 /// Tasks by which errors without learning are measured.
-const BASELINE_TASKS: usize = 2000;
+pub(super) const BASELINE_TASKS: usize = 2000;
 
 impl Family {
     pub(super) fn new(config: &OneShotConfig) -> Result<Self> {
@@ -62,6 +62,14 @@ impl Family {
         }
     }
 
+    /// Steps of a trial.
+    pub(super) fn steps(&self) -> usize {
+        match &self.kind {
+            Kind::Arm(arm) => arm.steps,
+            Kind::Sine(sine) => sine.steps,
+        }
+    }
+
     /// Number of the learner's outputs.
     pub(super) fn outputs(&self) -> usize {
         match &self.kind {
@@ -78,7 +86,7 @@ impl Family {
         }
     }
 
-    /// Draws tasks, which follow from seed and number: for each number others.
+    /// Draws tasks, which follow from seed, number and their count: for each number others.
     pub(super) fn draw(
         &self,
         tasks: usize,
@@ -115,10 +123,11 @@ impl Family {
     /// Errors that can be had without learning, by name.
     pub(super) fn baselines(&self, seed: u64) -> Vec<(&'static str, f64)> {
         let mut rng = StdRng::from_seed(stream(seed, 0));
+        // Nobody looks at the code.
+        let few = |code: &PopulationCode| PopulationCode { units: 2, ..code.clone() };
         match &self.kind {
             Kind::Arm(arm) => {
-                // Nobody looks at the code.
-                let code = PopulationCode { units: 2, ..arm.code.clone() };
+                let code = few(&arm.code);
                 let drawn = ArmReachingConfig { code, ..arm.clone() }.draw(BASELINE_TASKS, &mut rng);
                 vec![
                     ("arm_at_rest", drawn.error_at_rest()),
@@ -127,7 +136,8 @@ impl Family {
                 ]
             }
             Kind::Sine(sine) => {
-                let drawn = sine.draw(BASELINE_TASKS, &mut rng);
+                let code = few(&sine.code);
+                let drawn = SineRegressionConfig { code, ..sine.clone() }.draw(BASELINE_TASKS, &mut rng);
                 vec![("zero", drawn.error_of_zero()), ("mean", drawn.error_of_mean())]
             }
         }

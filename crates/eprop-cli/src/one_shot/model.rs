@@ -15,8 +15,8 @@ use super::control::control;
 use super::family::Family;
 use crate::method::CellName;
 
-/// Most weights of all tasks of a batch: 8 GiB in float32.
-const MAX_WEIGHTS: usize = 1 << 31;
+/// Most values of a kind: 8 GiB in float32.
+const MAX_VALUES: usize = 1 << 31;
 
 /// Something to do with learner, error module and rule, of any cell.
 pub(super) trait WithMetaLearner {
@@ -30,17 +30,22 @@ pub(super) trait WithMetaLearner {
 /// Checks the settings from which networks are built.
 pub(super) fn validate(config: &OneShotConfig) -> Result<()> {
     let family = Family::new(config)?;
-    let neurons = config.learner.neurons;
-    let weights = config.batch.saturating_mul(neurons).saturating_mul(neurons + family.inputs());
-    ensure!(
-        weights <= MAX_WEIGHTS,
-        "{neurons} neurons in a batch of {} tasks have {weights} weights, but at most {MAX_WEIGHTS} are possible",
-        config.batch
-    );
+    let (learner, module) = (config.learner.neurons, config.module.neurons);
+    let product = |sizes: &[usize]| sizes.iter().copied().fold(1, usize::saturating_mul);
+    let seen = family.code().saturating_add(learner).saturating_add(family.inputs());
+    let sizes = [
+        ("weights of all tasks", product(&[config.batch, learner, learner.saturating_add(family.inputs())])),
+        ("weights of the error module", product(&[module, seen.saturating_add(module)])),
+        ("values that it sees", product(&[config.batch, family.steps(), seen])),
+    ];
+    for (what, size) in sizes {
+        ensure!(size <= MAX_VALUES, "{what} are {size}, but at most {MAX_VALUES} are possible");
+    }
     for (population, rate) in [(&config.learner, "learner.rate_hz"), (&config.module, "module.rate_hz")] {
         let limit = 1000.0 / config.dt_ms();
         let hz = population.rate_hz;
         ensure!((0.0..=limit).contains(&hz), "{rate} is {hz}, but must be 0 to {limit} Hz, one spike a step");
+        Objective::sum(Loss::MeanSquaredError).with_rate(self::rate(config, population)).validate()?;
         network(config, population, 1, 1).validate()?;
         match config.cell {
             CellName::Lif => lif(config, population).validate(),
@@ -113,23 +118,23 @@ fn network(
 
 /// How a task is learned from one presentation.
 fn rule<C: Cell>(config: &OneShotConfig, family: &Family) -> OneShot<C> {
-    let rate = |population: &PopulationSettings| {
-        // (c/2) (f − f*)² in spikes a step; a rate in kHz is that of spikes a step, divided by the step in ms.
-        let dt = config.dt_ms();
-        let strength = 2.0 * config.rate_weight / (dt * dt);
-        Some(RateRegularization {
-            strength,
-            target_per_step: population.rate_hz * dt / 1000.0,
-            averaging: RateAveraging::Batch,
-        })
-    };
     let spiking = config.cell != CellName::Lstm && config.rate_weight > 0.0;
     let [learner, module] =
-        [&config.learner, &config.module].map(|population| if spiking { rate(population) } else { None });
+        [&config.learner, &config.module].map(|population| spiking.then(|| rate(config, population)));
     let rule = OneShot::new(Objective::sum(Loss::MeanSquaredError)).with_rates(learner, module);
     match control(config.signal, family) {
         Some(signal) => rule.with_signal(signal),
         None => rule,
+    }
+}
+
+/// w Σ (f − f*)² in kHz as (c/2) Σ (f − f*)² in spikes a step: a rate in kHz is that of spikes a step, divided by the step in ms.
+fn rate(config: &OneShotConfig, population: &PopulationSettings) -> RateRegularization {
+    let dt = config.dt_ms();
+    RateRegularization {
+        strength: 2.0 * config.rate_weight / (dt * dt),
+        target_per_step: population.rate_hz * dt / 1000.0,
+        averaging: RateAveraging::Batch,
     }
 }
 

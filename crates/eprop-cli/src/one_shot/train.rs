@@ -62,6 +62,7 @@ pub fn resume(path: &Path, interrupted: &AtomicBool) -> Result<Ending> {
     if checkpoint.rows.len() > config.iterations {
         bail!("the checkpoint of {} is of more iterations than its settings", path.display());
     }
+    folder.remove(EVALUATION)?;
     run(&config, &folder, Some(checkpoint), &device, interrupted)
 }
 
@@ -240,7 +241,9 @@ impl OuterLoop<'_> {
         ending: Ending,
     ) -> Result<()> {
         let tasks = HELD_OUT_TASKS.min(self.config.batch * rows.len());
-        let report = Report::measure(meta, rule, self.config, self.family, tasks, self.device)
+        // Who interrupts a run does not want to wait.
+        let extent = (tasks, ending == Ending::Complete);
+        let report = Report::measure(meta, rule, self.config, self.family, extent, self.device)
             .with_context(|| format!("the run in {}", self.folder.path().display()))?;
         let json = serde_json::to_string_pretty(&report.to_json()).expect("numbers");
         self.folder.write(EVALUATION, json.as_bytes())?;

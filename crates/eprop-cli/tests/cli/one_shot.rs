@@ -73,6 +73,20 @@ fn a_run_that_is_killed_goes_on_as_if_it_had_not_been() {
     for file in ["metrics.csv", "evaluation.json", "config.toml", "one_shot.svg"] {
         assert_eq!(read(&killed.join(file)), read(&whole.join(file)), "{file}");
     }
+    // What does not learn stays as it was, also after it was loaded.
+    let frozen = folder.path().join("frozen");
+    let settings =
+        format!("{TINY}[update]\nouter_lr_factor = 0.0\n").replace("iterations = 30", "iterations = 3");
+    std::fs::write(&config, settings).expect("written");
+    succeed(&["train", "--config", text(&config), "--signal", "frozen", "--out", text(&frozen)]);
+    let longer = read(&frozen.join("config.toml")).replace("iterations = 3", "iterations = 6");
+    std::fs::write(frozen.join("config.toml"), longer).expect("written");
+    succeed(&["train", "--resume", text(&frozen)]);
+    let metrics = read(&frozen.join("metrics.csv"));
+    let rates: Vec<_> =
+        metrics.lines().skip(1).map(|row| row.rsplit(',').next().expect("a column")).collect();
+    assert!(rates.len() == 6 && rates.iter().all(|rate| *rate == rates[0]), "{rates:?}");
+
     // There is nothing left to do, and nothing is lost by asking.
     succeed(&["train", "--resume", text(&killed)]);
     assert_eq!(read(&killed.join("metrics.csv")), read(&whole.join("metrics.csv")));
@@ -90,8 +104,13 @@ fn the_arm_is_moved_by_every_teacher_and_cell() {
         let report = json(&read(&out.join("evaluation.json")));
         assert!(number(&report, "error_after").is_finite(), "{report}");
         assert!(std::fs::metadata(out.join("trajectory.svg")).is_ok_and(|file| file.len() > 0));
-        let learns = read(&out.join("metrics.csv")).lines().nth(1).is_some_and(|row| row.contains(",0,"));
-        assert_eq!(learns, !["learned", "frozen", "shuffled"].contains(&signal), "a module that is silent");
+        let metrics = read(&out.join("metrics.csv"));
+        let column =
+            metrics.lines().next().and_then(|row| row.split(',').position(|name| name == "module_rate_hz"));
+        let row = metrics.lines().nth(1).expect("an iteration");
+        let rate = row.split(',').nth(column.expect("a column")).expect("a number");
+        let speaks = ["learned", "frozen", "shuffled"].contains(&signal);
+        assert_eq!(rate != "0", speaks, "a module at {rate} Hz for {signal}");
     }
     for (cell, device) in [("alif", "flex"), ("lstm", "flex"), ("lif", "ndarray")] {
         let out = folder.path().join(format!("{cell}-{device}"));
@@ -115,6 +134,24 @@ fn what_cannot_be_is_refused() {
     refuse(&["train", "--resume", text(&run)], &["cannot read", "config.toml"]);
     refuse(&["train", "arm-reaching", "--resume", text(&run)], &["--resume"]);
 
+    for (from, to, words) in [
+        ("iterations = 1", "iterations = 1\nrate_weight = 1e308", &["rate.strength"][..]),
+        ("steps = 40", "steps = 40\n[arm_reaching]", &["sine_regression"]),
+        ("steps = 40", "steps = 40\n[update]\nsees = 'observed-position'", &["update.sees"]),
+        ("steps = 40", "steps = 100000\n[sine_regression.code]\nunits = 10000", &["values", "2147483648"]),
+        ("steps = 40", "steps = 40\n[sine_regression.code]\nsigma = 1e308", &["sigma"]),
+        ("neurons = 12", "neurons = 16385", &["learner.neurons"]),
+    ] {
+        let wrong = folder.path().join("wrong.toml");
+        std::fs::write(&wrong, TINY.replace("iterations = 30", "iterations = 1").replace(from, to))
+            .expect("written");
+        refuse(&["train", "--config", text(&wrong)], words);
+    }
+    let pupils = ["compare", "arm-reaching", "--signals", "learned:observed-position"];
+    refuse(&pupils, &["error module"]);
+    refuse(&["compare", "arm-reaching", "--methods", "bptt"], &["--signals"]);
+    refuse(&["compare", "copy-repeat", "--signals", "learned"], &["--methods"]);
+
     succeed(&["train", "--config", text(&config), "--out", text(&run)]);
     refuse(&["train", "--config", text(&config), "--out", text(&run)], &["not empty"]);
     refuse(&["eval", text(&run), "--split", "all"], &["--split"]);
@@ -130,4 +167,23 @@ fn what_cannot_be_is_refused() {
     let other = folder.path().join("other");
     succeed(&["train", "--iterations", "1", "--out", text(&other)]);
     refuse(&["train", "--resume", text(&other)], &["config.toml", "one-shot"]);
+}
+
+#[test]
+fn signals_are_compared() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [config, out] = ["tiny.toml", "out"].map(|name| folder.path().join(name));
+    std::fs::write(&config, TINY.replace("iterations = 30", "iterations = 4")).expect("written");
+    let arguments = ["compare", "sine-regression", "--signals", "learned,none", "--seeds", "1,2", "--config"];
+    let arguments = [&arguments[..], &[text(&config), "--out", text(&out)]].concat();
+    assert!(succeed(&arguments).contains("4 of 4 runs to do"));
+    let table = read(&out.join("compare.md"));
+    assert!(table.starts_with("| signal | error before | error after | error after by seed |"), "{table}");
+    assert_eq!(table.lines().count(), 4, "{table}");
+    assert!(read(&out.join("compare.svg")).contains("Error after one update"));
+    assert!(succeed(&arguments).contains("0 of 4 runs to do"));
+    // A run that was cut off goes on from its checkpoint.
+    std::fs::remove_file(out.join("learned-1/evaluation.json")).expect("removed");
+    assert!(succeed(&arguments).contains("1 of 4 runs to do"));
+    assert_eq!(read(&out.join("compare.md")), table);
 }
