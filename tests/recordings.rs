@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use eprop_cli::cli::TrainArgs;
+use eprop_cli::cli::{TaskChoice, TrainArgs};
 use eprop_cli::config::TaskName;
 use eprop_cli::method::MethodName;
 use eprop_cli::train::{self, Ending};
@@ -49,7 +49,7 @@ fn learns(folder: &Path) -> Result<(), Failed> {
 fn accuracy(folder: &Path, method: MethodName) -> Result<f64, Failed> {
     let run = tempfile::tempdir()?;
     let args = TrainArgs {
-        task: Some(TaskName::SpokenDigits),
+        task: Some(TaskChoice::Sequence(TaskName::SpokenDigits)),
         method: Some(method),
         data: Some(folder.into()),
         iterations: Some(300),

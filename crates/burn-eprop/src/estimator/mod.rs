@@ -7,6 +7,9 @@
 //! | [`TruncatedBptt`] | exact within windows, in Burn's autodiff graph | constant |
 //! | [`Eprop3`] | e-prop 3: exact within windows, and of them into the past by eligibility traces | constant |
 //!
+//! e-prop 2, whose learning signals come from an error module, is [`Eprop`] with the signal
+//! [`Learned`](crate::signal::Learned); its outer loop is in [`meta`](crate::meta).
+//!
 //! The last two reach beyond a window's end where the network has a
 //! [synthetic gradient](crate::synthetic_gradient).
 //!

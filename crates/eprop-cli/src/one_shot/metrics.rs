@@ -64,7 +64,7 @@ impl Row {
     }
 
     /// What a person sees of it.
-    pub(super) fn to_line(&self) -> String {
+    pub(super) fn to_line(self) -> String {
         format!(
             "error before {:.4}  after one update {:.4}  rate {:.1} Hz, error module {:.1} Hz",
             self.error_before, self.error_after, self.learner_rate_hz, self.module_rate_hz

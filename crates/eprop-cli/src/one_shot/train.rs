@@ -141,7 +141,7 @@ impl WithMetaLearner for OuterLoop<'_> {
             };
             rows.push(self.row(iteration, &meta, &tasks, &estimate, norm, lr));
             meta = optimizer.step(learning_rate, meta, found);
-            progress.update(iteration, || rows.last().map(Row::to_line).unwrap_or_default());
+            progress.update(iteration, || rows.last().map(|row| row.to_line()).unwrap_or_default());
             if self.interrupted.load(Ordering::Relaxed) {
                 ending = Ending::Interrupted;
                 break;
