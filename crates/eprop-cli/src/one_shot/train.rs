@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use burn::lr_scheduler::LrSchedulerConfig;
 use burn::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
 use burn::lr_scheduler::module_lr_scheduler::{ModuleLrScheduler, ModuleLrSchedulerConfig};
 use burn::module::{Module, ParamGroup};
-use burn::optim::{AdamConfig, ModuleOptimizer};
+use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor};
 use burn_eprop::Cell;
 use burn_eprop::estimator::mean_firing_rate;
@@ -121,18 +121,16 @@ impl WithMetaLearner for OuterLoop<'_> {
                 self.family.loss(outputs, &tasks)
             });
             let found = std::mem::take(&mut estimate.gradients);
-            let norm = gradients::global_norm(&meta, &found).map_err(anyhow::Error::from);
-            let norm = norm.and_then(|norm| match (estimate.loss + estimate.rate_loss).is_finite() {
-                true => Ok(norm),
-                false => Err(anyhow!("the loss is not finite")),
-            });
-            let norm = match norm {
+            let norm = match finite_norm(&meta, &estimate, &found) {
                 Ok(norm) => norm,
                 Err(error) => {
                     progress.finish();
-                    self.save(&meta, &optimizer, &rows)?;
                     let folder = self.folder.path().display();
-                    bail!("iteration {iteration}: {error}; the run up to there is in {folder}");
+                    let error = anyhow!("iteration {iteration}: {error}; the run up to there is in {folder}");
+                    return match self.save(&meta, &optimizer, &rows) {
+                        Ok(()) => Err(error),
+                        Err(unsaved) => Err(error.context(unsaved)),
+                    };
                 }
             };
             let found = match config.clip_norm {
@@ -156,6 +154,16 @@ impl WithMetaLearner for OuterLoop<'_> {
         self.conclude(&meta.valid(), &rule, &rows, started.elapsed(), ending)?;
         Ok(ending)
     }
+}
+
+/// The norm of all gradients together, if they and the losses are finite.
+fn finite_norm<C: Cell>(
+    meta: &MetaLearner<C, C>,
+    estimate: &MetaEstimate,
+    found: &GradientsParams,
+) -> Result<f64> {
+    ensure!((estimate.loss + estimate.rate_loss).is_finite(), "the loss is not finite");
+    Ok(gradients::global_norm(meta, found)?)
 }
 
 impl OuterLoop<'_> {
