@@ -13,14 +13,22 @@ use super::metrics::Row;
 use crate::run_folder::RunFolder;
 use crate::task::values;
 
-/// The files, but for the arm's path.
-pub(super) const FILES: [&str; 2] = ["learning_curve.svg", "one_shot.svg"];
+const LEARNING_CURVE: &str = "learning_curve.svg";
+const PRESENTATION: &str = "one_shot.svg";
 /// The path of the arm.
 const TRAJECTORY: &str = "trajectory.svg";
 /// Points of a learning curve.
 const POINTS: usize = 120;
 /// Neurons whose learning signal is drawn.
 const SIGNALS: usize = 4;
+
+/// The files.
+pub(super) fn files(task: OneShotTask) -> Vec<&'static str> {
+    match task {
+        OneShotTask::ArmReaching => vec![LEARNING_CURVE, PRESENTATION, TRAJECTORY],
+        OneShotTask::SineRegression => vec![LEARNING_CURVE, PRESENTATION],
+    }
+}
 
 /// Draws the learning curve, and a held-out task: what the learner does before and after one presentation, and what it was told.
 ///
@@ -54,7 +62,7 @@ pub(super) fn draw<C: Cell>(
     }
     let panels = panels(config, &adaptation, &tasks, &after, shown);
     Ok(figure(
-        folder.file(FILES[1]),
+        folder.file(PRESENTATION),
         "One presentation of a held-out task of median error",
         "time (ms)",
         &panels,
@@ -90,7 +98,7 @@ fn draw_learning_curve(rows: &[Row], folder: &RunFolder) -> Result<()> {
         Series::new("error module", &x, &mean(|row| row.module_rate_hz)),
     ];
     let rates = Lines::new("firing rates", "Hz", rates);
-    Ok(learning_curve(folder.file(FILES[0]), "Outer loop", "iteration", errors, Some(rates))?)
+    Ok(learning_curve(folder.file(LEARNING_CURVE), "Outer loop", "iteration", errors, Some(rates))?)
 }
 
 /// Outputs, neurons, error module and learning signals of a task.

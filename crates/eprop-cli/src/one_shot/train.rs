@@ -265,6 +265,7 @@ impl OuterLoop<'_> {
             output::print(format_args!("go on with: eprop train --resume {folder}"))?;
         }
         output::print(format_args!("run folder: {folder} (settings, metrics, model, checkpoint)"))?;
-        output::print(format_args!("plots: {folder}/{}", plots::FILES.join(&format!(", {folder}/"))))
+        let plots = plots::files(self.config.task).join(&format!(", {folder}/"));
+        output::print(format_args!("plots: {folder}/{plots}"))
     }
 }
