@@ -369,7 +369,7 @@ fn sine_regression() -> OneShotConfig {
     let arm = arm_reaching(FamilyName::Reduced);
     OneShotConfig {
         task: OneShotTask::SineRegression,
-        iterations: 1500,
+        iterations: 3000,
         learner: PopulationSettings { neurons: 60, readout_gain: 1.0, ..arm.learner.clone() },
         module: PopulationSettings { neurons: 60, ..arm.module.clone() },
         arm_reaching: None,
