@@ -163,7 +163,8 @@ impl Firing {
     }
 
     /// The steps of LIF neurons or, with the decay of their adaptation, of ALIF neurons, of which the spikes are known: v and a
-    /// are low-passes of what comes in and of the spikes. `None` where neurons do not share their decays, or without kernels.
+    /// are low-passes of what comes in and of the spikes. `None` where neurons do not share their decays, or elsewhere than on a
+    /// CPU: Burn's fusion on wgpu (0.22.1) was seen to overwrite zeros that several tensors were shifted with.
     pub(super) fn replay(
         &self,
         current: &Tensor<3>,
@@ -172,7 +173,7 @@ impl Firing {
         input_factor: &NeuronConstant,
         adaptation_decay: Option<&NeuronConstant>,
     ) -> Option<Transition> {
-        let decay = decay.shared().filter(|_| kernel::is_supported(&spikes.clone().without_autodiff()))?;
+        let decay = decay.shared().filter(|_| kernel::is_on_cpu(&spikes.clone().without_autodiff()))?;
         let [steps, batch, neurons] = spikes.dims();
         let rows = |tensor: &Tensor<3>| tensor.clone().reshape([steps * batch, neurons]);
         let input = input_factor.scale(rows(current)).reshape([steps, batch, neurons]);
@@ -195,16 +196,11 @@ impl Firing {
     }
 
     /// The refractory counter after each step, for spikes [steps, batch, neurons] from the initial state: n_ref − 1 − k where the last
-    /// one was k steps ago.
+    /// one was k steps ago. Of n_ref − 1 successive steps no more than one has a spike.
     fn counter(&self, spikes: &Tensor<3>) -> Tensor<3> {
-        if !self.is_refractory() {
-            return spikes.zeros_like();
-        }
-        let last = (0..self.refractory_steps - 1).map(|ago| {
-            let left = self.refractory_steps - 1 - ago;
-            later(spikes, ago).mul_scalar(left as f64)
-        });
-        last.reduce(Tensor::max_pair).expect("more than one refractory step")
+        let silent = self.refractory_steps.saturating_sub(1);
+        let since = (0..silent).map(|ago| later(spikes, ago).mul_scalar((silent - ago) as f64));
+        since.reduce(|sum, part| sum + part).unwrap_or_else(|| spikes.zeros_like())
     }
 
     /// One refractory step or none leaves no step silent.

@@ -88,7 +88,7 @@ pub trait Cell: Module + ModuleDisplay {
         None
     }
 
-    /// Whether [`replay`](Self::replay) knows a way on devices with kernels.
+    /// Whether [`replay`](Self::replay) may know a way.
     fn can_replay(&self) -> bool {
         false
     }
