@@ -93,10 +93,9 @@ impl Report {
         rule: &OneShot<C>,
         config: &OneShotConfig,
         family: &Family,
-        (tasks, controls): (usize, bool),
+        (tasks, with_controls): (usize, bool),
         device: &Device,
     ) -> Result<Self> {
-        let with_controls = controls;
         let batches = tasks.div_ceil(config.batch) as u64;
         let errors = |meta: &MetaLearner<C, C>, rule: &OneShot<C>, seed: u64, batches: u64| {
             let each = (0..batches).map(|number| {
