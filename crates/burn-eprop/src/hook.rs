@@ -138,6 +138,11 @@ impl<E, S> OptimizerHook<E, S> {
         &self.estimator
     }
 
+    /// The optimizer.
+    pub fn optimizer(&self) -> &ModuleOptimizer {
+        &self.optimizer
+    }
+
     /// Learns from a batch of whole sequences: estimates the gradients and lets the optimizer apply them.
     ///
     /// The network must be on an autodiff device, as for any Burn optimizer.

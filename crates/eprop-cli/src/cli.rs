@@ -67,9 +67,11 @@ impl ValueEnum for TaskChoice {
             Self::OneShot(OneShotTask::ArmReaching),
             Self::Sequence(TaskName::CharacterModel),
             Self::Sequence(TaskName::CopyRepeat),
+            Self::Sequence(TaskName::EvidenceAccumulation),
             Self::Sequence(TaskName::PatternGeneration),
             Self::OneShot(OneShotTask::SineRegression),
             Self::Sequence(TaskName::SpokenDigits),
+            Self::Sequence(TaskName::StoreRecall),
         ]
     }
 
@@ -145,7 +147,7 @@ pub struct TrainArgs {
     /// Settings in the form of a run's config.toml; flags go before them
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Go on with a one-shot run from its last checkpoint
+    /// Go on with a run from its last checkpoint
     #[arg(long, value_name = "RUN", exclusive = true)]
     pub resume: Option<PathBuf>,
 }
@@ -202,6 +204,8 @@ pub struct CompareArgs {
 pub enum SplitName {
     /// What the network was trained on.
     Train,
+    /// What settings are chosen by.
+    Validation,
     /// What it was not.
     Test,
     /// Every recording.

@@ -10,8 +10,10 @@ use burn_eprop::loss::{Objective, RateRegularization};
 use burn_eprop::synthetic_gradient::SyntheticGradientConfig;
 use clap::ValueEnum;
 use eprop_tasks::copy_repeat::CopyRepeatConfig;
+use eprop_tasks::evidence_accumulation::EvidenceAccumulationConfig;
 use eprop_tasks::pattern_generation::PatternGenerationConfig;
 use eprop_tasks::spoken_digits::SpokenDigitsConfig;
+use eprop_tasks::store_recall::StoreRecallConfig;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -21,6 +23,7 @@ use crate::method::{CellName, MethodName, SignalName};
 use crate::model;
 use crate::presets;
 use crate::task::CharacterModelConfig;
+use crate::validation::ValidationSettings;
 
 /// Largest number of neurons and of sequences in a batch: beyond it no machine has the memory.
 const MAX_SIZE: usize = 1 << 16;
@@ -33,10 +36,14 @@ pub enum TaskName {
     CharacterModel,
     /// Sequences of random bits, to be repeated; needs no data.
     CopyRepeat,
+    /// Cues on two sides, to be counted and remembered; needs no data.
+    EvidenceAccumulation,
     /// Sums of sines from frozen noise; needs no data.
     PatternGeneration,
     /// Recordings of spoken digits; needs --data.
     SpokenDigits,
+    /// A bit, to be held until it is asked for; needs no data.
+    StoreRecall,
 }
 
 /// An optimizer.
@@ -186,8 +193,13 @@ pub struct RunConfig {
     pub schedule: Schedule,
     /// Gradients of a parameter are scaled down to this norm.
     pub clip_norm: Option<f64>,
+    /// A checkpoint is written at least this often, in seconds.
+    #[serde(default = "default_checkpoint_seconds")]
+    pub checkpoint_seconds: f64,
     /// Folder of the recordings, or file of the text.
     pub data: Option<PathBuf>,
+    /// Scores on data that are not learnt from, while the run goes on.
+    pub validation: Option<ValidationSettings>,
     /// The network.
     pub network: NetworkSettings,
     /// Firing-rate regularisation.
@@ -200,9 +212,21 @@ pub struct RunConfig {
     /// The task's own settings.
     pub copy_repeat: Option<CopyRepeatConfig>,
     /// The task's own settings.
+    pub evidence_accumulation: Option<EvidenceAccumulationConfig>,
+    /// The task's own settings.
     pub pattern_generation: Option<PatternGenerationConfig>,
     /// The task's own settings.
     pub spoken_digits: Option<SpokenDigitsConfig>,
+    /// The task's own settings.
+    pub store_recall: Option<StoreRecallConfig>,
+}
+
+fn half() -> f64 {
+    0.5
+}
+
+fn default_checkpoint_seconds() -> f64 {
+    60.0
 }
 
 /// Sizes and constants of the network.
@@ -217,8 +241,11 @@ pub struct NetworkSettings {
     pub tau_membrane_ms: f64,
     /// Time constant of the adaptation.
     pub tau_adaptation_ms: f64,
-    /// Strength of the adaptation, of every second half of the neurons.
+    /// Strength of the adaptation.
     pub adaptation_strength: f64,
+    /// Share of the neurons that adapts, the last of them.
+    #[serde(default = "half")]
+    pub adaptive_share: f64,
     /// Threshold.
     pub threshold: f64,
     /// n_ref, in steps.
@@ -260,12 +287,15 @@ impl RunConfig {
         let default_cell = match task {
             TaskName::CharacterModel | TaskName::CopyRepeat => CellName::Lstm,
             TaskName::PatternGeneration => CellName::Lif,
-            TaskName::SpokenDigits => CellName::Alif,
+            TaskName::EvidenceAccumulation | TaskName::SpokenDigits | TaskName::StoreRecall => CellName::Alif,
         };
         let cell = choice(&asked, "cell", source)?.unwrap_or(default_cell);
         let default_method = match task {
             TaskName::CharacterModel | TaskName::CopyRepeat => MethodName::Eprop3,
-            TaskName::PatternGeneration | TaskName::SpokenDigits => MethodName::Eprop,
+            TaskName::EvidenceAccumulation
+            | TaskName::PatternGeneration
+            | TaskName::SpokenDigits
+            | TaskName::StoreRecall => MethodName::Eprop,
         };
         let method = choice(&asked, "method", source)?.unwrap_or(default_method);
         let mut table = Table::try_from(presets::of(task, cell, method)).context("default settings")?;
@@ -295,7 +325,10 @@ impl RunConfig {
         let objective = match self.task {
             TaskName::PatternGeneration => Objective::sum(Loss::MeanSquaredError),
             TaskName::CopyRepeat => Objective::mean(Loss::SigmoidCrossEntropy),
-            TaskName::CharacterModel | TaskName::SpokenDigits => Objective::mean(Loss::SoftmaxCrossEntropy),
+            TaskName::CharacterModel
+            | TaskName::EvidenceAccumulation
+            | TaskName::SpokenDigits
+            | TaskName::StoreRecall => Objective::mean(Loss::SoftmaxCrossEntropy),
         };
         let rate =
             self.rate.map(|rate| RateRegularization::new(rate.strength, rate.target_hz, self.network.dt_ms));
@@ -323,6 +356,10 @@ impl RunConfig {
                 "clip_norm is {norm}, but must be finite and greater than 0"
             );
         }
+        let seconds = self.checkpoint_seconds;
+        let valid = seconds.is_finite() && seconds >= 0.0;
+        ensure!(valid, "checkpoint_seconds is {seconds}, but must be finite and at least 0");
+        self.validation.map_or(Ok(()), |settings| settings.validate())?;
         self.synthetic.validate(self.method, self.schedule)?;
         ensure!(
             self.update == Update::Sequence || self.method.has_windows(),
@@ -349,6 +386,9 @@ impl NetworkSettings {
         ensure!(valid, "network.dt_ms is {dt_ms}, but must be finite and greater than 0");
         let valid = tau.is_finite() && *tau >= 0.0;
         ensure!(valid, "network.tau_readout_ms is {tau}, but must be finite and at least 0");
+        let share = self.adaptive_share;
+        let in_range = (0.0..=1.0).contains(&share);
+        ensure!(in_range, "network.adaptive_share is {share}, but must be 0 to 1");
         for (name, gain) in [("input_gain", self.input_gain), ("recurrent_gain", self.recurrent_gain)] {
             ensure!(gain.is_finite(), "network.{name} is {gain}, but must be finite");
         }

@@ -1,6 +1,7 @@
 //! The parts of the `eprop` program.
 
 pub mod bench;
+pub mod checkpoint;
 pub mod cli;
 pub mod compare;
 pub mod config;
@@ -15,6 +16,9 @@ pub mod output;
 pub mod plots;
 pub mod presets;
 pub mod progress;
+pub mod random;
 pub mod run_folder;
+pub mod table;
 pub mod task;
 pub mod train;
+pub mod validation;

@@ -134,10 +134,10 @@ fn lif(config: &RunConfig) -> LifConfig {
         .with_input_normalization(settings.input_normalization)
 }
 
-/// The second half of the neurons adapts.
+/// The last neurons adapt.
 fn alif(config: &RunConfig) -> AlifConfig {
     let settings = &config.network;
-    let adaptive = settings.neurons.div_ceil(2);
+    let adaptive = (settings.neurons as f64 * settings.adaptive_share).round() as usize;
     AlifConfig::mixed(settings.neurons, adaptive, settings.adaptation_strength)
         .with_tau_adaptation_ms(settings.tau_adaptation_ms.into())
         .with_tau_membrane_ms(settings.tau_membrane_ms.into())

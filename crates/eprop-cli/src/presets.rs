@@ -2,8 +2,10 @@
 
 use burn_eprop::cell::InputNormalization;
 use eprop_tasks::copy_repeat::CopyRepeatConfig;
+use eprop_tasks::evidence_accumulation::EvidenceAccumulationConfig;
 use eprop_tasks::pattern_generation::PatternGenerationConfig;
 use eprop_tasks::spoken_digits::SpokenDigitsConfig;
+use eprop_tasks::store_recall::StoreRecallConfig;
 
 use crate::config::{
     NetworkSettings, OptimizerName, RateSettings, RunConfig, Schedule, SyntheticName, SyntheticSettings,
@@ -12,14 +14,17 @@ use crate::config::{
 use crate::device::DeviceName;
 use crate::method::{CellName, MethodName, SignalName};
 use crate::task::CharacterModelConfig;
+use crate::validation::ValidationSettings;
 
 /// The settings of a task for this cell and method.
 pub fn of(task: TaskName, cell: CellName, method: MethodName) -> RunConfig {
     match task {
         TaskName::CharacterModel => character_model(cell, method),
         TaskName::CopyRepeat => copy_repeat(cell, method),
+        TaskName::EvidenceAccumulation => evidence_accumulation(cell, method),
         TaskName::PatternGeneration => pattern_generation(cell, method),
         TaskName::SpokenDigits => spoken_digits(cell, method),
+        TaskName::StoreRecall => store_recall(cell, method),
     }
 }
 
@@ -42,13 +47,16 @@ fn pattern_generation(cell: CellName, method: MethodName) -> RunConfig {
         optimizer: OptimizerName::Adam,
         schedule: Schedule::Cosine,
         clip_norm: None,
+        checkpoint_seconds: 60.0,
         data: None,
+        validation: None,
         network: NetworkSettings {
             neurons: 100,
             dt_ms: 1.0,
             tau_membrane_ms: 30.0,
             tau_adaptation_ms: 200.0,
             adaptation_strength: 0.003,
+            adaptive_share: 0.5,
             threshold: 0.03,
             refractory_steps: 0,
             input_normalization: InputNormalization::OneMinusDecay,
@@ -61,8 +69,10 @@ fn pattern_generation(cell: CellName, method: MethodName) -> RunConfig {
         synthetic: SyntheticSettings { kind: default_synthetic(method), ..SyntheticSettings::default() },
         character_model: None,
         copy_repeat: None,
+        evidence_accumulation: None,
         pattern_generation: Some(PatternGenerationConfig::default()),
         spoken_digits: None,
+        store_recall: None,
     }
 }
 
@@ -90,6 +100,7 @@ fn spoken_digits(cell: CellName, method: MethodName) -> RunConfig {
             tau_membrane_ms: 200.0,
             tau_adaptation_ms: 2000.0,
             adaptation_strength: 0.1,
+            adaptive_share: 0.5,
             threshold: 0.6,
             refractory_steps: 0,
             input_normalization: InputNormalization::Unit,
@@ -151,5 +162,59 @@ fn character_model(cell: CellName, method: MethodName) -> RunConfig {
         character_model: Some(CharacterModelConfig::default()),
         copy_repeat: None,
         ..copying
+    }
+}
+
+/// Evidence accumulation as in Bellec et al. 2019.
+fn evidence_accumulation(cell: CellName, method: MethodName) -> RunConfig {
+    let pattern = pattern_generation(cell, method);
+    let lstm = cell == CellName::Lstm;
+    RunConfig {
+        task: TaskName::EvidenceAccumulation,
+        iterations: 500,
+        batch: 32,
+        chunk: 250,
+        lr: 5e-3,
+        schedule: Schedule::Constant,
+        validation: Some(ValidationSettings { every: 20, criterion: 0.93, stop: false }),
+        network: NetworkSettings {
+            tau_membrane_ms: 20.0,
+            tau_adaptation_ms: 2000.0,
+            // 1.7 (1 − ρ) / (1 − α), for a threshold of θ + β a with a ← ρ a + z and a current that is not scaled.
+            adaptation_strength: 0.0174242,
+            threshold: 0.6,
+            refractory_steps: 5,
+            input_normalization: InputNormalization::Unit,
+            tau_readout_ms: if lstm { 0.0 } else { 20.0 },
+            ..pattern.network.clone()
+        },
+        rate: (!lstm).then_some(RateSettings { strength: 1.0, target_hz: 10.0 }),
+        evidence_accumulation: Some(EvidenceAccumulationConfig::default()),
+        pattern_generation: None,
+        ..pattern
+    }
+}
+
+/// Store-recall as in Bellec et al. 2019.
+fn store_recall(cell: CellName, method: MethodName) -> RunConfig {
+    let evidence = evidence_accumulation(cell, method);
+    RunConfig {
+        task: TaskName::StoreRecall,
+        iterations: 200,
+        batch: 128,
+        lr: 2e-3,
+        validation: Some(ValidationSettings { every: 5, criterion: 0.95, stop: false }),
+        network: NetworkSettings {
+            tau_adaptation_ms: 1200.0,
+            // 1.7 (1 − ρ), for a threshold of θ + β a with a ← ρ a + z.
+            adaptation_strength: 0.00141608,
+            adaptive_share: 0.4,
+            threshold: 0.03,
+            input_normalization: InputNormalization::OneMinusDecay,
+            ..evidence.network.clone()
+        },
+        evidence_accumulation: None,
+        store_recall: Some(StoreRecallConfig::default()),
+        ..evidence
     }
 }

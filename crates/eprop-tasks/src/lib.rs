@@ -5,6 +5,8 @@
 //! | [`audio`] | WAV files as mono samples at one sample rate |
 //! | [`features`] | log-mel features and MFCC of speech, z-scoring |
 //! | [`spoken_digits`] | the spoken digits: index, splits, loading |
+//! | [`evidence_accumulation`] | cues on two sides, to be counted and remembered |
+//! | [`store_recall`] | a bit, to be held until it is asked for |
 //! | [`copy_repeat`] | copy-repeat: sequences and curriculum |
 //! | [`text`] | text as characters |
 //! | [`pattern_generation`] | sums of sines from frozen noise, and the error measure |
@@ -18,13 +20,16 @@ pub mod arm_reaching;
 pub mod audio;
 pub mod clock;
 pub mod copy_repeat;
+pub mod evidence_accumulation;
 pub mod features;
 pub mod pattern_generation;
 pub mod plot;
+mod poisson;
 pub mod population_code;
 mod range_error;
 pub mod sine_regression;
 pub mod spoken_digits;
+pub mod store_recall;
 pub mod text;
 
 pub use range_error::RangeError;

@@ -19,7 +19,7 @@ use serde_json::Value;
 pub use contestant::{Contestant, Pupil};
 
 use crate::cli::CompareArgs;
-use crate::one_shot::CHECKPOINT;
+use crate::checkpoint::CHECKPOINT;
 use crate::output;
 use crate::train::{CONFIG, EVALUATION, Ending, METRICS};
 use contestant::Settings;

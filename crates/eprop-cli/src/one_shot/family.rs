@@ -6,10 +6,9 @@ use burn_eprop::Batch;
 use eprop_tasks::arm_reaching::{ArmReachingConfig, Movements, cartesian_error};
 use eprop_tasks::population_code::PopulationCode;
 use eprop_tasks::sine_regression::{SineRegressionConfig, Sines};
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 
 use super::config::{OneShotConfig, OneShotTask, Sight, Teacher};
+use crate::random::{Stream, generator};
 
 /// A family of tasks.
 #[derive(Debug, Clone)]
@@ -95,7 +94,7 @@ impl Family {
         teacher: Teacher,
         device: &Device,
     ) -> Tasks {
-        let mut rng = StdRng::from_seed(stream(seed, number));
+        let mut rng = generator(seed, Stream::Training, number);
         let (clock, drawn) = match &self.kind {
             Kind::Arm(arm) => (arm.clock(), Drawn::of_arm(arm.draw(tasks, &mut rng), arm, self.sees)),
             Kind::Sine(sine) => (sine.clock(), Drawn::of_sines(sine.draw(tasks, &mut rng))),
@@ -122,7 +121,7 @@ impl Family {
 
     /// Errors that can be had without learning, by name.
     pub(super) fn baselines(&self, seed: u64) -> Vec<(&'static str, f64)> {
-        let mut rng = StdRng::from_seed(stream(seed, 0));
+        let mut rng = generator(seed, Stream::Training, 0);
         // Nobody looks at the code.
         let few = |code: &PopulationCode| PopulationCode { units: 2, ..code.clone() };
         match &self.kind {
@@ -212,12 +211,4 @@ impl Drawn {
             steps: sines.steps,
         }
     }
-}
-
-/// The seed of a batch's generator. A generator for each batch needs no state that would have to be saved.
-fn stream(seed: u64, number: u64) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    bytes[8..16].copy_from_slice(&number.to_le_bytes());
-    bytes
 }

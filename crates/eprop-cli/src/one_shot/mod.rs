@@ -1,16 +1,13 @@
 //! One-shot tasks: an outer loop over a family of tasks, each of which is learned from one presentation (e-prop 2).
 
-mod checkpoint;
 pub mod config;
 mod control;
 mod eval;
 mod family;
-mod metrics;
 mod model;
 mod plots;
 mod train;
 
-pub(crate) use checkpoint::CHECKPOINT;
 pub use config::OneShotConfig;
 pub use eval::evaluate;
 pub use train::{resume, train};

@@ -9,8 +9,8 @@ use eprop_tasks::plot::{Lines, Panel, Raster, Scale, Series, figure, learning_cu
 use super::config::{OneShotConfig, OneShotTask};
 use super::eval::held_out;
 use super::family::{Family, Tasks};
-use super::metrics::Row;
 use crate::run_folder::RunFolder;
+use crate::table::Table;
 use crate::task::values;
 
 const LEARNING_CURVE: &str = "learning_curve.svg";
@@ -40,11 +40,11 @@ pub(super) fn draw<C: Cell>(
     rule: &OneShot<C>,
     config: &OneShotConfig,
     family: &Family,
-    rows: &[Row],
+    metrics: &Table,
     folder: &RunFolder,
     device: &Device,
 ) -> Result<()> {
-    draw_learning_curve(rows, folder)?;
+    draw_learning_curve(metrics, folder)?;
     let tasks = held_out(config, family, 0, device);
     let adaptation = rule.adapt(meta, &tasks.training);
     let [after, _] = adaptation.test(&meta.learner, tasks.test_inputs.clone());
@@ -82,21 +82,17 @@ fn of_median_error(achieved: &[f32], goals: &[f32], tasks: usize) -> usize {
 }
 
 /// The errors over the outer loop, means of successive batches.
-fn draw_learning_curve(rows: &[Row], folder: &RunFolder) -> Result<()> {
-    let stretch = rows.len().div_ceil(POINTS).max(1);
-    let mean = |value: fn(&Row) -> f64| -> Vec<f64> {
-        rows.chunks(stretch).map(|rows| rows.iter().map(value).sum::<f64>() / rows.len() as f64).collect()
+fn draw_learning_curve(metrics: &Table, folder: &RunFolder) -> Result<()> {
+    let stretch = metrics.len().div_ceil(POINTS).max(1);
+    let means = |column: &str| -> Vec<f64> {
+        let values = metrics.column(column).unwrap_or_default();
+        values.chunks(stretch).map(|values| values.iter().sum::<f64>() / values.len() as f64).collect()
     };
-    let x = mean(|row| row.iteration as f64);
-    let errors = vec![
-        Series::new("before", &x, &mean(|row| row.error_before)),
-        Series::new("after one update", &x, &mean(|row| row.error_after)),
-    ];
+    let x = means("iteration");
+    let series = |name: &str, column: &str| Series::new(name, &x, &means(column));
+    let errors = vec![series("before", "error_before"), series("after one update", "error_after")];
     let errors = Lines::new("error on new tasks", "mean square error", errors).with_scale(Scale::Log);
-    let rates = vec![
-        Series::new("learner", &x, &mean(|row| row.learner_rate_hz)),
-        Series::new("error module", &x, &mean(|row| row.module_rate_hz)),
-    ];
+    let rates = vec![series("learner", "learner_rate_hz"), series("error module", "module_rate_hz")];
     let rates = Lines::new("firing rates", "Hz", rates);
     Ok(learning_curve(folder.file(LEARNING_CURVE), "Outer loop", "iteration", errors, Some(rates))?)
 }

@@ -16,23 +16,38 @@ use burn_eprop::estimator::mean_firing_rate;
 use burn_eprop::gradients;
 use burn_eprop::meta::{MetaEstimate, MetaLearner, OneShot};
 
-use super::checkpoint::{CHECKPOINT, Checkpoint};
 use super::config::{OneShotConfig, OneShotTask};
 use super::eval::Report;
 use super::family::{Family, Tasks};
-use super::metrics::{Row, to_csv};
 use super::model::{WithMetaLearner, with_meta_learner};
 use super::plots;
+use crate::checkpoint::{CHECKPOINT, Checkpoint};
 use crate::cli::TrainArgs;
 use crate::model::to_bytes;
 use crate::output;
 use crate::progress::Progress;
 use crate::run_folder::RunFolder;
+use crate::table::Table;
 use crate::task::values;
 use crate::train::{CONFIG, EVALUATION, Ending, METRICS, MODEL};
 
 /// Tasks by which a run is judged at its end.
 const HELD_OUT_TASKS: usize = 960;
+
+/// What is measured in each iteration.
+const COLUMNS: [&str; 11] = [
+    "iteration",
+    "loss",
+    "rate_loss",
+    "error_before",
+    "error_after",
+    "learner_rate_hz",
+    "module_rate_hz",
+    "gradient_norm",
+    "learning_rate",
+    "input_update_lr",
+    "recurrent_update_lr",
+];
 
 /// Trains learner and error module, and leaves a run folder.
 ///
@@ -58,9 +73,9 @@ pub fn resume(path: &Path, interrupted: &AtomicBool) -> Result<Ending> {
     let folder = RunFolder::open(path);
     let config = OneShotConfig::read(&folder.file(CONFIG))?;
     let device = config.device.open()?;
-    let checkpoint = Checkpoint::read(&folder.file(CHECKPOINT))?;
-    if checkpoint.rows.len() > config.iterations {
-        bail!("the checkpoint of {} is of more iterations than its settings", path.display());
+    let checkpoint = Checkpoint::read(&folder.file(CHECKPOINT), config.iterations)?;
+    if checkpoint.metrics.columns() != COLUMNS {
+        bail!("the checkpoint of {} is not that of a one-shot run", path.display());
     }
     folder.remove(EVALUATION)?;
     run(&config, &folder, Some(checkpoint), &device, interrupted)
@@ -93,26 +108,26 @@ impl WithMetaLearner for OuterLoop<'_> {
     fn run<C: Cell>(mut self, meta: MetaLearner<C, C>, rule: OneShot<C>) -> Result<Ending> {
         let config = self.config;
         let mut optimizer: ModuleOptimizer = AdamConfig::new().init();
-        let mut rows = Vec::new();
+        let mut metrics = Table::new(COLUMNS);
         let mut meta = match self.checkpoint.take() {
             Some(checkpoint) => {
                 let file = self.folder.file(CHECKPOINT);
                 let (resumed, state) =
                     checkpoint.restore(meta).with_context(|| file.display().to_string())?;
                 optimizer = optimizer.load_record(state);
-                rows = checkpoint.rows;
+                metrics = checkpoint.metrics;
                 resumed
             }
             None => meta,
         };
         meta = self.with_frozen_parts(meta);
         let mut scheduler = self.scheduler(&meta)?;
-        rows.iter().for_each(|_| drop(scheduler.step()));
+        (0..metrics.len()).for_each(|_| drop(scheduler.step()));
         let mut progress = Progress::new(config.iterations);
         let started = Instant::now();
         let mut saved = Instant::now();
         let mut ending = Ending::Complete;
-        for iteration in rows.len() + 1..=config.iterations {
+        for iteration in metrics.len() + 1..=config.iterations {
             let learning_rate = scheduler.step();
             let lr = learning_rate.base();
             let tasks =
@@ -127,7 +142,7 @@ impl WithMetaLearner for OuterLoop<'_> {
                     progress.finish();
                     let folder = self.folder.path().display();
                     let error = anyhow!("iteration {iteration}: {error}; the run up to there is in {folder}");
-                    return match self.save(&meta, &optimizer, &rows) {
+                    return match self.save(&meta, &optimizer, &metrics) {
                         Ok(()) => Err(error),
                         Err(unsaved) => Err(error.context(unsaved)),
                     };
@@ -137,23 +152,35 @@ impl WithMetaLearner for OuterLoop<'_> {
                 Some(limit) if norm > limit => gradients::scale(&meta, found, limit / norm),
                 _ => found,
             };
-            rows.push(self.row(iteration, &meta, &tasks, &estimate, norm, lr));
+            metrics.push(self.row(iteration, &meta, &tasks, &estimate, [norm, lr]).into());
             meta = optimizer.step(learning_rate, meta, found);
-            progress.update(iteration, || rows.last().map(|row| row.to_line()).unwrap_or_default());
+            progress.update(iteration, || message(&metrics));
             if self.interrupted.load(Ordering::Relaxed) {
                 ending = Ending::Interrupted;
                 break;
             }
             if saved.elapsed().as_secs_f64() >= config.checkpoint_seconds {
-                self.save(&meta, &optimizer, &rows)?;
+                self.save(&meta, &optimizer, &metrics)?;
                 saved = Instant::now();
             }
         }
         progress.finish();
-        self.save(&meta, &optimizer, &rows)?;
-        self.conclude(&meta.valid(), &rule, &rows, started.elapsed(), ending)?;
+        self.save(&meta, &optimizer, &metrics)?;
+        self.conclude(&meta.valid(), &rule, &metrics, started.elapsed(), ending)?;
         Ok(ending)
     }
+}
+
+/// What a person sees of the last iteration.
+fn message(metrics: &Table) -> String {
+    let last = |column: &str| metrics.last(column);
+    format!(
+        "error before {:.4}  after one update {:.4}  rate {:.1} Hz, error module {:.1} Hz",
+        last("error_before"),
+        last("error_after"),
+        last("learner_rate_hz"),
+        last("module_rate_hz")
+    )
 }
 
 /// The norm of all gradients together, if they and the losses are finite.
@@ -201,9 +228,8 @@ impl OuterLoop<'_> {
         meta: &MetaLearner<C, C>,
         tasks: &Tasks,
         estimate: &MetaEstimate,
-        gradient_norm: f64,
-        learning_rate: f64,
-    ) -> Row {
+        [gradient_norm, learning_rate]: [f64; 2],
+    ) -> [f64; COLUMNS.len()] {
         let error = |outputs: &Tensor<3>| {
             let achieved = self.family.achieved(outputs.clone());
             self.family.error(achieved, tasks).into_scalar::<f64>()
@@ -213,30 +239,30 @@ impl OuterLoop<'_> {
             rates => 1000.0 / self.config.dt_ms() * mean_firing_rate(rates),
         };
         let rates = values(&meta.log_rates.val());
-        Row {
-            iteration,
-            loss: estimate.loss,
-            rate_loss: estimate.rate_loss,
-            error_before: error(&estimate.before),
-            error_after: error(&estimate.after),
-            learner_rate_hz: hz(&estimate.firing_rates),
-            module_rate_hz: hz(&estimate.module_firing_rates),
+        [
+            iteration as f64,
+            estimate.loss,
+            estimate.rate_loss,
+            error(&estimate.before),
+            error(&estimate.after),
+            hz(&estimate.firing_rates),
+            hz(&estimate.module_firing_rates),
             gradient_norm,
             learning_rate,
-            input_update_lr: f64::from(rates[0].exp()),
-            recurrent_update_lr: f64::from(rates[1].exp()),
-        }
+            f64::from(rates[0].exp()),
+            f64::from(rates[1].exp()),
+        ]
     }
 
     fn save<C: Cell>(
         &self,
         meta: &MetaLearner<C, C>,
         optimizer: &ModuleOptimizer,
-        rows: &[Row],
+        metrics: &Table,
     ) -> Result<()> {
-        self.folder.write(CHECKPOINT, &Checkpoint::bytes(meta, optimizer, rows)?)?;
+        self.folder.write(CHECKPOINT, &Checkpoint::bytes(meta, optimizer, metrics, None)?)?;
         self.folder.write(MODEL, &to_bytes(meta.clone())?)?;
-        self.folder.write(METRICS, to_csv(rows).as_bytes())
+        self.folder.write(METRICS, metrics.to_csv().as_bytes())
     }
 
     /// Plots, and the summary.
@@ -244,20 +270,20 @@ impl OuterLoop<'_> {
         &self,
         meta: &MetaLearner<C, C>,
         rule: &OneShot<C>,
-        rows: &[Row],
+        metrics: &Table,
         elapsed: Duration,
         ending: Ending,
     ) -> Result<()> {
-        let tasks = HELD_OUT_TASKS.min(self.config.batch * rows.len());
+        let tasks = HELD_OUT_TASKS.min(self.config.batch * metrics.len());
         // Who interrupts a run does not want to wait.
         let extent = (tasks, ending == Ending::Complete);
         let report = Report::measure(meta, rule, self.config, self.family, extent, self.device)
             .with_context(|| format!("the run in {}", self.folder.path().display()))?;
         let json = serde_json::to_string_pretty(&report.to_json()).expect("numbers");
         self.folder.write(EVALUATION, json.as_bytes())?;
-        plots::draw(meta, rule, self.config, self.family, rows, self.folder, self.device)
+        plots::draw(meta, rule, self.config, self.family, metrics, self.folder, self.device)
             .context("the plots")?;
-        let (done, folder) = (rows.len(), self.folder.path().display());
+        let (done, folder) = (metrics.len(), self.folder.path().display());
         let verb = if ending == Ending::Complete { "trained" } else { "interrupted after" };
         output::print(format_args!("{verb} {done} iterations, in {:.0} s", elapsed.as_secs_f64()))?;
         report.print()?;

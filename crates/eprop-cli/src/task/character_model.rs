@@ -2,18 +2,19 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use burn_eprop::Batch;
+use eprop_tasks::plot::{Lines, Panel, Series};
 use eprop_tasks::text::{self, Alphabet};
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
+use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::{Example, Examples, Task, values};
+use super::{Example, Examples, Shown, Task, tensor, values};
 use crate::cli::SplitName;
 use crate::config::RunConfig;
+use crate::random::{Stream, generator};
 use crate::run_folder;
 
 /// Settings of the task.
@@ -53,8 +54,8 @@ pub struct CharacterModelTask {
     training: Vec<u16>,
     test: Vec<u16>,
     batch: usize,
+    seed: u64,
     device: Device,
-    rng: StdRng,
 }
 
 impl CharacterModelTask {
@@ -108,13 +109,13 @@ impl CharacterModelTask {
             alphabet,
             settings,
             batch: config.batch,
+            seed: config.seed,
             device: device.clone(),
-            rng: StdRng::seed_from_u64(config.seed),
         })
     }
 
     /// Excerpts side by side, from these characters on.
-    fn example(&self, text: &[u16], starts: &[usize]) -> Example {
+    fn excerpts(&self, text: &[u16], starts: &[usize]) -> Example {
         let (steps, size) = (self.settings.steps, self.alphabet.size());
         let one_hot = |offset: usize| {
             let mut values = vec![0.0_f32; starts.len() * steps * size];
@@ -123,13 +124,17 @@ impl CharacterModelTask {
                 .chunks_exact_mut(size)
                 .zip(excerpts)
                 .for_each(|(row, &index)| row[usize::from(index)] = 1.0);
-            Tensor::from_data(TensorData::new(values, [starts.len(), steps, size]), &self.device)
+            tensor(values, [starts.len(), steps, size], &self.device)
         };
-        Example { batch: Batch::new(one_hot(0), one_hot(1)), classes: Vec::new() }
+        Example { batch: Batch::new(one_hot(0), one_hot(1)), questions: Vec::new() }
     }
 }
 
 impl Task for CharacterModelTask {
+    fn title(&self) -> &'static str {
+        "Characters"
+    }
+
     fn inputs(&self) -> usize {
         self.alphabet.size()
     }
@@ -139,10 +144,11 @@ impl Task for CharacterModelTask {
     }
 
     /// Excerpts from random places.
-    fn next(&mut self) -> Example {
+    fn example(&self, iteration: usize) -> Example {
         let last = self.training.len() - self.settings.steps - 1;
-        let starts: Vec<_> = (0..self.batch).map(|_| self.rng.random_range(0..=last)).collect();
-        self.example(&self.training, &starts)
+        let mut rng = generator(self.seed, Stream::Training, iteration as u64);
+        let starts: Vec<_> = (0..self.batch).map(|_| rng.random_range(0..=last)).collect();
+        self.excerpts(&self.training, &starts)
     }
 
     fn statistics(&self) -> Option<String> {
@@ -154,6 +160,7 @@ impl Task for CharacterModelTask {
     fn batches(&self, split: SplitName) -> Result<Examples<'_>> {
         let texts = match split {
             SplitName::Train => vec![&self.training],
+            SplitName::Validation => bail!("a text has no validation split"),
             SplitName::Test => vec![&self.test],
             SplitName::All => vec![&self.training, &self.test],
         };
@@ -161,7 +168,7 @@ impl Task for CharacterModelTask {
         Ok(Box::new(texts.into_iter().flat_map(move |text| {
             let starts: Vec<_> = (0..text.len() - steps).step_by(steps).collect();
             let batches: Vec<_> = starts.chunks(self.batch).map(<[usize]>::to_vec).collect();
-            batches.into_iter().map(|starts| self.example(text, &starts))
+            batches.into_iter().map(|starts| self.excerpts(text, &starts))
         })))
     }
 
@@ -175,5 +182,17 @@ impl Task for CharacterModelTask {
         let sum: f64 = values(&logarithms.sum_dim(2)).into_iter().map(f64::from).sum();
         let characters = example.batch.size() * example.batch.steps();
         -sum / (std::f64::consts::LN_2 * characters as f64)
+    }
+
+    fn output_panels(&self, shown: &Shown) -> Vec<Panel> {
+        let surprise = |(row, target): (&[f32], &[f32])| {
+            let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let logarithm = row.iter().map(|y| (y - largest).exp()).sum::<f32>().ln() + largest;
+            let next = target.iter().position(|&target| target == 1.0).unwrap_or(0);
+            (logarithm - row[next]) / std::f32::consts::LN_2
+        };
+        let bits: Vec<f32> = shown.outputs.rows().zip(shown.targets.rows()).map(surprise).collect();
+        let series = vec![Series::sampled("of the next character", shown.dt_ms, &bits)];
+        vec![Panel::Lines(Lines::new("Surprise", "bits", series))]
     }
 }

@@ -2,16 +2,16 @@
 
 use anyhow::{Context, Result};
 use burn::tensor::activation::sigmoid;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use burn_eprop::Batch;
 use eprop_tasks::copy_repeat::{CopyRepeatConfig, Stage};
-use rand::SeedableRng;
-use rand::rngs::StdRng;
+use eprop_tasks::plot::{Lines, Panel};
 use serde::{Deserialize, Serialize};
 
-use super::{Example, Examples, Task, values};
+use super::{Example, Examples, Shown, Task, tensor, values};
 use crate::cli::SplitName;
 use crate::config::RunConfig;
+use crate::random::{Stream, generator};
 use crate::run_folder;
 
 /// How far the curriculum has come.
@@ -30,7 +30,6 @@ pub struct CopyRepeatTask {
     batch: usize,
     seed: u64,
     device: Device,
-    rng: StdRng,
 }
 
 impl CopyRepeatTask {
@@ -44,9 +43,8 @@ impl CopyRepeatTask {
         settings.validate().context("[copy_repeat]")?;
         let progress = Progress { stage: settings.first(), solved: None };
         let (batch, seed) = (config.batch, config.seed);
-        let rng = StdRng::seed_from_u64(seed);
         settings.check_size(progress.stage, batch).context("[copy_repeat]")?;
-        Ok(Self { settings, progress, batch, seed, device: device.clone(), rng })
+        Ok(Self { settings, progress, batch, seed, device: device.clone() })
     }
 
     /// Where a run has come to.
@@ -58,27 +56,23 @@ impl CopyRepeatTask {
         let progress = run_folder::read_toml(statistics)?;
         Ok(Self { progress, ..Self::train(config, device)? })
     }
-}
 
-/// Sequences of a stage as a batch.
-fn example(
-    settings: &CopyRepeatConfig,
-    stage: Stage,
-    size: usize,
-    rng: &mut StdRng,
-    device: &Device,
-) -> Example {
-    let drawn = settings.draw(stage, size, rng);
-    let tensor = |values: Vec<f32>, features: usize| {
-        Tensor::from_data(TensorData::new(values, [size, drawn.steps, features]), device)
-    };
-    let mask = Tensor::from_data(TensorData::new(drawn.mask, [size, drawn.steps]), device);
-    let (inputs, targets) =
-        (tensor(drawn.inputs, settings.inputs()), tensor(drawn.targets, settings.outputs()));
-    Example { batch: Batch::new(inputs, targets).with_mask(mask), classes: Vec::new() }
+    /// Sequences of a stage as a batch.
+    fn draw(&self, stage: Stage, stream: Stream, number: u64) -> Example {
+        let drawn = self.settings.draw(stage, self.batch, &mut generator(self.seed, stream, number));
+        let (batch, steps) = (self.batch, drawn.steps);
+        let inputs = tensor(drawn.inputs, [batch, steps, self.inputs()], &self.device);
+        let targets = tensor(drawn.targets, [batch, steps, self.outputs()], &self.device);
+        let mask = tensor(drawn.mask, [batch, steps], &self.device);
+        Example { batch: Batch::new(inputs, targets).with_mask(mask), questions: Vec::new() }
+    }
 }
 
 impl Task for CopyRepeatTask {
+    fn title(&self) -> &'static str {
+        "Copy-repeat"
+    }
+
     fn inputs(&self) -> usize {
         self.settings.inputs()
     }
@@ -87,8 +81,8 @@ impl Task for CopyRepeatTask {
         self.settings.outputs()
     }
 
-    fn next(&mut self) -> Example {
-        example(&self.settings, self.progress.stage, self.batch, &mut self.rng, &self.device)
+    fn example(&self, iteration: usize) -> Example {
+        self.draw(self.progress.stage, Stream::Training, iteration as u64)
     }
 
     /// Raises the stage where it is solved, as far as memory goes.
@@ -119,18 +113,25 @@ impl Task for CopyRepeatTask {
         Some(toml::to_string(&self.progress).expect("numbers"))
     }
 
+    /// The stage of a checkpoint.
+    fn restore(&mut self, statistics: Option<&str>) -> Result<()> {
+        let statistics = statistics.context("the curriculum's progress is missing")?;
+        self.progress = toml::from_str(statistics).context("the curriculum's progress is damaged")?;
+        Ok(())
+    }
+
     /// New sequences of the last stage that was solved, or of the first: the same in each call.
     fn batches(&self, split: SplitName) -> Result<Examples<'_>> {
-        let stream = match split {
-            SplitName::Train => 1,
-            SplitName::Test => 2,
-            SplitName::All => 3,
+        let (stream, number) = match split {
+            // Iterations are counted from 1.
+            SplitName::Train => (Stream::Training, 0),
+            SplitName::Validation => (Stream::Validation, 1),
+            SplitName::Test => (Stream::Test, 1),
+            SplitName::All => (Stream::Test, 2),
         };
-        let mut rng = StdRng::seed_from_u64(self.seed.wrapping_mul(4).wrapping_add(stream));
         let stage = self.progress.solved.unwrap_or_else(|| self.settings.first());
         self.settings.check_size(stage, self.batch).context("the run's stage")?;
-        let example = example(&self.settings, stage, self.batch, &mut rng, &self.device);
-        Ok(Box::new([example].into_iter()))
+        Ok(Box::new([self.draw(stage, stream, number)].into_iter()))
     }
 
     fn score_name(&self) -> &'static str {
@@ -152,5 +153,17 @@ impl Task for CopyRepeatTask {
             }
         }
         bits / (count as f64 * f64::from(mask.iter().sum::<f32>()))
+    }
+
+    /// The first bits.
+    fn output_panels(&self, shown: &Shown) -> Vec<Panel> {
+        let panel = |bit: usize| {
+            let logits = shown.outputs.column(bit);
+            let probability: Vec<f32> = logits.iter().map(|y| 1.0 / (1.0 + (-y).exp())).collect();
+            let (title, target) = (format!("Bit {bit}"), shown.targets.column(bit));
+            let lines = Lines::output_and_target(title, "probability", shown.dt_ms, &probability, &target);
+            Panel::Lines(lines)
+        };
+        (0..shown.outputs.count.min(3)).map(panel).collect()
     }
 }

@@ -1,11 +1,12 @@
 //! Pattern generation: one frozen input, one target.
 
 use anyhow::{Context, Result, ensure};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use burn_eprop::Batch;
 use eprop_tasks::pattern_generation::{Pattern, nmse};
+use eprop_tasks::plot::{Lines, Panel};
 
-use super::{Example, Examples, Task, values};
+use super::{Example, Examples, Shown, Task, tensor, values};
 use crate::cli::SplitName;
 use crate::config::RunConfig;
 
@@ -27,16 +28,20 @@ impl PatternGeneration {
         );
         let pattern = settings.generate(config.seed).context("[pattern_generation]")?;
         let tensor = |values: &[f32], features: usize| {
-            Tensor::from_data(TensorData::new(values.to_vec(), [1, pattern.steps, features]), device)
+            tensor(values.to_vec(), [1, pattern.steps, features], device)
         };
         let inputs = tensor(&pattern.inputs, pattern.input_count);
         let targets = tensor(&pattern.targets, pattern.output_count);
-        let example = Example { batch: Batch::new(inputs, targets), classes: Vec::new() };
+        let example = Example { batch: Batch::new(inputs, targets), questions: Vec::new() };
         Ok(Self { pattern, example })
     }
 }
 
 impl Task for PatternGeneration {
+    fn title(&self) -> &'static str {
+        "Pattern generation"
+    }
+
     fn inputs(&self) -> usize {
         self.pattern.input_count
     }
@@ -45,7 +50,7 @@ impl Task for PatternGeneration {
         self.pattern.output_count
     }
 
-    fn next(&mut self) -> Example {
+    fn example(&self, _iteration: usize) -> Example {
         self.example.clone()
     }
 
@@ -60,5 +65,14 @@ impl Task for PatternGeneration {
 
     fn score(&self, outputs: &Tensor<3>, _example: &Example) -> f64 {
         nmse(&values(outputs), &self.pattern.targets, self.pattern.output_count)
+    }
+
+    fn output_panels(&self, shown: &Shown) -> Vec<Panel> {
+        let panel = |output: usize| {
+            let [y, target] = [&shown.outputs, &shown.targets].map(|values| values.column(output));
+            let title = format!("Output {output}");
+            Panel::Lines(Lines::output_and_target(title, "y", shown.dt_ms, &y, &target))
+        };
+        (0..shown.outputs.count).map(panel).collect()
     }
 }

@@ -1,18 +1,16 @@
 //! Spoken digits: a class for each recording, told at every frame.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use burn::tensor::activation::softmax;
-use burn::tensor::{Device, Tensor, TensorData};
-use burn_eprop::Batch;
+use burn::tensor::Device;
 use eprop_tasks::features::ZScore;
+use eprop_tasks::plot::{Lines, Panel, Series};
 use eprop_tasks::spoken_digits::{Split, SpokenDigits, SpokenDigitsConfig, Utterance};
-use rand::SeedableRng;
-use rand::rngs::StdRng;
-use rand::seq::SliceRandom;
 
-use super::{Example, Examples, Task, values};
+use super::recorded::{Labels, Recorded, Shape, batch_of_pass};
+use super::{Example, Examples, Shown, Task};
 use crate::cli::SplitName;
 use crate::config::RunConfig;
 use crate::run_folder;
@@ -27,10 +25,8 @@ pub struct SpokenDigitsTask {
     training: Vec<Utterance>,
     z_score: ZScore,
     batch: usize,
+    seed: u64,
     device: Device,
-    rng: StdRng,
-    /// Recordings of this pass that are still to come.
-    order: Vec<usize>,
 }
 
 impl SpokenDigitsTask {
@@ -80,43 +76,23 @@ impl SpokenDigitsTask {
             training,
             z_score,
             batch: config.batch,
+            seed: config.seed,
             device: device.clone(),
-            rng: StdRng::seed_from_u64(config.seed),
-            order: Vec::new(),
         }
     }
 
-    /// Recordings side by side, padded with zeros to the longest.
-    fn example(&self, utterances: &[&Utterance]) -> Example {
-        let lengths: Vec<usize> = utterances.iter().map(|utterance| utterance.frames.len()).collect();
-        let steps = lengths.iter().max().copied().unwrap_or(0);
-        let features = self.inputs();
-        let mut inputs = Vec::with_capacity(utterances.len() * steps * features);
-        let mut targets = Vec::with_capacity(utterances.len() * steps * DIGITS);
-        for utterance in utterances {
-            inputs.extend_from_slice(&utterance.frames.data);
-            inputs.resize(inputs.len() + (steps - utterance.frames.len()) * features, 0.0);
-            let digit = usize::from(utterance.digit);
-            let one_hot: [f32; DIGITS] = std::array::from_fn(|class| f32::from(class == digit));
-            targets.extend(std::iter::repeat_n(one_hot, steps).flatten());
-        }
-        let tensor = |values: Vec<f32>, features: usize| {
-            Tensor::from_data(TensorData::new(values, [utterances.len(), steps, features]), &self.device)
+    /// Recordings side by side.
+    fn side_by_side<'a>(&self, utterances: impl Iterator<Item = &'a Utterance>) -> Example {
+        let recorded = |utterance: &'a Utterance| Recorded {
+            frames: (&utterance.frames.data).into(),
+            labels: Cow::Owned(Labels::Whole(utterance.digit.into())),
         };
-        Example {
-            batch: Batch::new(tensor(inputs, features), tensor(targets, DIGITS)).with_lengths(lengths),
-            classes: utterances.iter().map(|utterance| usize::from(utterance.digit)).collect(),
-        }
-    }
-
-    /// The class with the largest mean softmax over a recording's frames, for each recording.
-    fn decide(outputs: &Tensor<3>, example: &Example) -> Vec<usize> {
-        let valid = example.batch.weights().unsqueeze_dim(2);
-        let share = softmax(outputs.clone(), 2) * valid;
-        let sums = values(&share.sum_dim(1));
-        sums.chunks(DIGITS)
-            .map(|sums| (0..DIGITS).max_by(|&a, &b| sums[a].total_cmp(&sums[b])).expect("ten digits"))
-            .collect()
+        let shape = Shape {
+            features: self.inputs(),
+            classes: DIGITS,
+            steps_per_frame: self.settings.steps_per_frame,
+        };
+        shape.side_by_side(&utterances.map(recorded).collect::<Vec<_>>(), &self.device)
     }
 }
 
@@ -127,10 +103,16 @@ fn settings(config: &RunConfig) -> Result<(&Path, &SpokenDigitsConfig)> {
     };
     let settings = config.spoken_digits.as_ref().context("the settings lack [spoken_digits]")?;
     settings.features.validate().context("[spoken_digits.features]")?;
+    let in_range = (1..=1000).contains(&settings.steps_per_frame);
+    ensure!(in_range, "spoken_digits.steps_per_frame is {}, but must be 1 to 1000", settings.steps_per_frame);
     Ok((folder, settings))
 }
 
 impl Task for SpokenDigitsTask {
+    fn title(&self) -> &'static str {
+        "A spoken digit"
+    }
+
     fn inputs(&self) -> usize {
         self.settings.features.feature_count()
     }
@@ -139,18 +121,9 @@ impl Task for SpokenDigitsTask {
         DIGITS
     }
 
-    /// Each pass goes through all training recordings in a new order.
-    fn next(&mut self) -> Example {
-        let mut chosen = Vec::with_capacity(self.batch);
-        while chosen.len() < self.batch {
-            if self.order.is_empty() {
-                self.order = (0..self.training.len()).collect();
-                self.order.shuffle(&mut self.rng);
-            }
-            chosen.extend(self.order.pop());
-        }
-        let utterances: Vec<&Utterance> = chosen.iter().map(|&index| &self.training[index]).collect();
-        self.example(&utterances)
+    fn example(&self, iteration: usize) -> Example {
+        let chosen = batch_of_pass(self.training.len(), self.batch, self.seed, iteration);
+        self.side_by_side(chosen.into_iter().map(|index| &self.training[index]))
     }
 
     fn statistics(&self) -> Option<String> {
@@ -160,6 +133,7 @@ impl Task for SpokenDigitsTask {
     fn batches(&self, split: SplitName) -> Result<Examples<'_>> {
         let split = match split {
             SplitName::Train => Split::Train,
+            SplitName::Validation => Split::Validation,
             SplitName::Test => Split::Test,
             SplitName::All => Split::All,
         };
@@ -168,22 +142,19 @@ impl Task for SpokenDigitsTask {
         let starts = (0..utterances.len()).step_by(self.batch);
         Ok(Box::new(starts.map(move |start| {
             let end = (start + self.batch).min(utterances.len());
-            self.example(&utterances[start..end].iter().collect::<Vec<_>>())
+            self.side_by_side(utterances[start..end].iter())
         })))
     }
 
-    fn score_name(&self) -> &'static str {
-        "accuracy"
+    fn classes(&self) -> Vec<String> {
+        (0..DIGITS).map(|digit| digit.to_string()).collect()
     }
 
-    fn score(&self, outputs: &Tensor<3>, example: &Example) -> f64 {
-        let decisions = Self::decide(outputs, example);
-        let correct = decisions.iter().zip(&example.classes).filter(|(decision, class)| decision == class);
-        correct.count() as f64 / decisions.len() as f64
-    }
-
-    fn decisions(&self, outputs: &Tensor<3>, example: &Example) -> Option<(Vec<String>, Vec<usize>)> {
-        let names = (0..DIGITS).map(|digit| digit.to_string()).collect();
-        Some((names, Self::decide(outputs, example)))
+    /// The mean of the bands tells where in the recording something is said.
+    fn input_panel(&self, shown: &Shown) -> Panel {
+        let mean = |row: &[f32]| row.iter().sum::<f32>() / row.len() as f32;
+        let means: Vec<f32> = shown.inputs.rows().map(mean).collect();
+        let series = vec![Series::sampled("mean of all features", shown.dt_ms, &means)];
+        Panel::Lines(Lines::new("Inputs", "z-score", series))
     }
 }

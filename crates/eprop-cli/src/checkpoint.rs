@@ -1,0 +1,95 @@
+//! All that a run needs to go on, in one file that is replaced as a whole.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use burn::module::Module;
+use burn::optim::{ModuleOptimizer, OptimizerRecord};
+use burn::tensor::Bytes;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+use crate::model::{from_bytes, to_bytes};
+use crate::table::Table;
+
+/// Name of a run's file with its last checkpoint.
+pub const CHECKPOINT: &str = "checkpoint.safetensors";
+
+/// A checkpoint that has been read. The batch of an iteration follows from seed and number, so that no generator and no position in
+/// the data is in it.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// The iterations that were done.
+    pub metrics: Table,
+    /// What the task keeps of the training.
+    pub statistics: Option<String>,
+    model: Vec<u8>,
+    optimizer: Vec<u8>,
+}
+
+impl Checkpoint {
+    /// A checkpoint as a file's content.
+    ///
+    /// # Errors
+    ///
+    /// If a part cannot be written.
+    pub fn bytes<M: Module>(
+        model: &M,
+        optimizer: &ModuleOptimizer,
+        metrics: &Table,
+        statistics: Option<&str>,
+    ) -> Result<Vec<u8>> {
+        let model = to_bytes(model.clone())?;
+        let optimizer = optimizer.into_bytes().context("the optimizer's state cannot be written")?;
+        let metrics = metrics.to_csv();
+        let parts = [
+            ("model", Some(&model[..])),
+            ("optimizer", Some(&optimizer[..])),
+            ("metrics", Some(metrics.as_bytes())),
+            ("statistics", statistics.map(str::as_bytes)),
+        ];
+        let view = |bytes| TensorView::new(Dtype::U8, vec![<[u8]>::len(bytes)], bytes);
+        let parts = parts.into_iter().filter_map(|(name, bytes)| Some((name, bytes?)));
+        let views = parts.map(|(name, bytes)| view(bytes).map(|view| (name, view)));
+        let views = views.collect::<Result<BTreeMap<_, _>, _>>()?;
+        safetensors::serialize(views, None).context("the checkpoint cannot be written")
+    }
+
+    /// Reads the checkpoint of a run of so many iterations.
+    ///
+    /// # Errors
+    ///
+    /// If it is missing or damaged, or is of more iterations.
+    pub fn read(path: &Path, iterations: usize) -> Result<Self> {
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let parse = || -> Result<Self> {
+            let parts = SafeTensors::deserialize(&bytes)?;
+            let part = |name: &str| -> Result<Vec<u8>> { Ok(parts.tensor(name)?.data().to_vec()) };
+            let text = |name: &str| -> Result<String> { Ok(String::from_utf8(part(name)?)?) };
+            let statistics = parts.tensor("statistics").is_ok().then(|| text("statistics")).transpose()?;
+            let metrics = Table::from_csv(&text("metrics")?).context("metrics")?;
+            Ok(Self { metrics, statistics, model: part("model")?, optimizer: part("optimizer")? })
+        };
+        let checkpoint =
+            parse().with_context(|| format!("{} is not a whole checkpoint", path.display()))?;
+        let done = checkpoint.metrics.len();
+        ensure!(
+            done <= iterations,
+            "{} is of {done} iterations, more than the {iterations} of its run's settings",
+            path.display()
+        );
+        Ok(checkpoint)
+    }
+
+    /// The parameters, and the optimizer's state.
+    ///
+    /// # Errors
+    ///
+    /// If they are damaged or of another network.
+    pub fn restore<M: Module>(&self, model: M) -> Result<(M, OptimizerRecord)> {
+        let model = from_bytes(model, self.model.clone())?;
+        let optimizer = OptimizerRecord::from_bytes(Bytes::from_bytes_vec(self.optimizer.clone()));
+        Ok((model, optimizer.context("the optimizer's state is damaged")?))
+    }
+}
