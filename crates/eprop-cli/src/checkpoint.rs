@@ -11,7 +11,9 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use crate::model::{from_bytes, to_bytes};
+use crate::run_folder::RunFolder;
 use crate::table::Table;
+use crate::train::{CONFIG, METRICS};
 
 /// Name of a run's file with its last checkpoint.
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
@@ -56,12 +58,20 @@ impl Checkpoint {
         safetensors::serialize(views, None).context("the checkpoint cannot be written")
     }
 
-    /// Reads the checkpoint of a run of so many iterations.
+    /// The last checkpoint of a run of so many iterations; `None` where it was interrupted before the first.
     ///
     /// # Errors
     ///
     /// If it is missing or damaged, or is of more iterations.
-    pub fn read(path: &Path, iterations: usize) -> Result<Self> {
+    pub fn last(folder: &RunFolder, iterations: usize) -> Result<Option<Self>> {
+        let (path, has) = (folder.file(CHECKPOINT), |name: &str| folder.file(name).exists());
+        match has(CONFIG) && !has(CHECKPOINT) && !has(METRICS) {
+            true => Ok(None),
+            false => Self::read(&path, iterations).map(Some),
+        }
+    }
+
+    fn read(path: &Path, iterations: usize) -> Result<Self> {
         let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let parse = || -> Result<Self> {
             let parts = SafeTensors::deserialize(&bytes)?;
@@ -71,8 +81,7 @@ impl Checkpoint {
             let metrics = Table::from_csv(&text("metrics")?).context("metrics")?;
             Ok(Self { metrics, statistics, model: part("model")?, optimizer: part("optimizer")? })
         };
-        let checkpoint =
-            parse().with_context(|| format!("{} is not a whole checkpoint", path.display()))?;
+        let checkpoint = parse().with_context(|| format!("{} is not a whole checkpoint", path.display()))?;
         let done = checkpoint.metrics.len();
         ensure!(
             done <= iterations,

@@ -6,7 +6,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::BenchArgs;
-use crate::compare::{Contestant, Pupil};
+use crate::compare::Contestant;
 use crate::config::{SyntheticName, TaskName, Update};
 use crate::device::DeviceName;
 use crate::method::{CellName, MethodName, SignalName};
@@ -161,18 +161,19 @@ pub struct CompareArgs {
     /// Methods; for eprop3 and truncated-bptt-sg with the synthetic gradient behind a colon, as in eprop3:bp-lambda
     #[arg(long, value_delimiter = ',')]
     pub methods: Vec<Contestant>,
-    /// Learning signals of a one-shot task; what e-prop 1 sees may stand behind a colon, as in random:observed-position
+    /// Learning signals of e-prop; in one-shot tasks what e-prop 1 sees may stand behind a colon, as in
+    /// random:observed-position
     #[arg(long, value_delimiter = ',')]
-    pub signals: Vec<Pupil>,
+    pub signals: Vec<String>,
     /// Settings of arm-reaching, from which a settings file may differ
     #[arg(long, value_enum)]
     pub family: Option<FamilyName>,
     /// Seeds of weights, data and order
     #[arg(long, value_delimiter = ',', default_value = "1,2,3,4,5", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seeds: Vec<u64>,
-    /// Cell of the recurrent layer
-    #[arg(long, value_enum)]
-    pub cell: Option<CellName>,
+    /// Cells of the recurrent layer, of which each is trained by all methods
+    #[arg(long, visible_alias = "cell", value_enum, value_delimiter = ',')]
+    pub cells: Vec<CellName>,
     /// Device: flex, ndarray or wgpu
     #[arg(long)]
     pub device: Option<DeviceName>,

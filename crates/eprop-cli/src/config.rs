@@ -256,6 +256,8 @@ pub struct NetworkSettings {
     pub input_gain: f64,
     /// Standard deviation of the recurrent weights, times the root of their number.
     pub recurrent_gain: f64,
+    /// Standard deviation of the feedback weights (default: one over the root of their number).
+    pub feedback_deviation: Option<f64>,
     /// Time constant of the readout; 0 for none.
     pub tau_readout_ms: f64,
     /// Whether the readout's factor is 1 − κ.
@@ -386,6 +388,13 @@ impl NetworkSettings {
         ensure!(valid, "network.dt_ms is {dt_ms}, but must be finite and greater than 0");
         let valid = tau.is_finite() && *tau >= 0.0;
         ensure!(valid, "network.tau_readout_ms is {tau}, but must be finite and at least 0");
+        if let Some(deviation) = self.feedback_deviation {
+            let valid = deviation.is_finite() && deviation > 0.0;
+            ensure!(
+                valid,
+                "network.feedback_deviation is {deviation}, but must be finite and greater than 0"
+            );
+        }
         let share = self.adaptive_share;
         let in_range = (0.0..=1.0).contains(&share);
         ensure!(in_range, "network.adaptive_share is {share}, but must be 0 to 1");

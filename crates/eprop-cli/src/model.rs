@@ -113,8 +113,13 @@ fn network(config: &RunConfig, inputs: usize, outputs: usize) -> NetworkConfig {
         .with_tau_ms((settings.tau_readout_ms != 0.0).then_some(settings.tau_readout_ms))
         .with_dt_ms(settings.dt_ms)
         .with_normalized(settings.readout_normalized);
+    let feedback = match settings.feedback_deviation {
+        Some(standard_deviation) => Initializer::Normal { standard_deviation },
+        None => Initializer::FanIn { gain: 1.0 },
+    };
     NetworkConfig::new(inputs, outputs)
         .with_readout(readout)
+        .with_feedback_initializer(feedback)
         .with_input_initializer(Initializer::FanIn { gain: settings.input_gain })
         .with_recurrent_initializer(Initializer::FanIn { gain: settings.recurrent_gain })
         .with_seed(config.seed)

@@ -62,6 +62,7 @@ fn pattern_generation(cell: CellName, method: MethodName) -> RunConfig {
             input_normalization: InputNormalization::OneMinusDecay,
             input_gain: 1.0,
             recurrent_gain: 1.0,
+            feedback_deviation: None,
             tau_readout_ms: 30.0,
             readout_normalized: true,
         },
@@ -106,6 +107,7 @@ fn spoken_digits(cell: CellName, method: MethodName) -> RunConfig {
             input_normalization: InputNormalization::Unit,
             input_gain: if lstm { 1.0 } else { 0.1 },
             recurrent_gain: if lstm { 1.0 } else { 0.5 },
+            feedback_deviation: None,
             tau_readout_ms: if lstm { 0.0 } else { 200.0 },
             readout_normalized: false,
         },
@@ -185,6 +187,7 @@ fn evidence_accumulation(cell: CellName, method: MethodName) -> RunConfig {
             threshold: 0.6,
             refractory_steps: 5,
             input_normalization: InputNormalization::Unit,
+            feedback_deviation: Some(1.0),
             tau_readout_ms: if lstm { 0.0 } else { 20.0 },
             ..pattern.network.clone()
         },
@@ -211,6 +214,7 @@ fn store_recall(cell: CellName, method: MethodName) -> RunConfig {
             adaptive_share: 0.4,
             threshold: 0.03,
             input_normalization: InputNormalization::OneMinusDecay,
+            feedback_deviation: None,
             ..evidence.network.clone()
         },
         evidence_accumulation: None,

@@ -17,6 +17,9 @@ pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T> {
     toml::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
 }
 
+/// What the names of files begin with while they are written.
+const UNFINISHED: &str = ".unfinished-";
+
 /// A folder with the settings, the model, the metrics and the plots of a run.
 #[derive(Debug, Clone)]
 pub struct RunFolder {
@@ -75,11 +78,29 @@ impl RunFolder {
         }
     }
 
+    /// Removes what a process that was killed had begun to write.
+    ///
+    /// # Errors
+    ///
+    /// If the folder cannot be read or a file cannot be removed.
+    pub fn remove_unfinished(&self) -> Result<()> {
+        let folder = || self.path.display();
+        let entries = fs::read_dir(&self.path).with_context(|| format!("cannot read {}", folder()))?;
+        for entry in entries {
+            let name = entry.with_context(|| format!("cannot read {}", folder()))?.file_name();
+            match name.to_str() {
+                Some(name) if name.starts_with(UNFINISHED) => self.remove(name)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Writes a file under a temporary name and renames it: whatever goes wrong, a file of that name is whole.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let target = self.file(name);
         let write = || -> std::io::Result<()> {
-            let mut file = tempfile::NamedTempFile::new_in(&self.path)?;
+            let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.path)?;
             file.write_all(bytes)?;
             file.as_file().sync_all()?;
             file.persist(&target)?;

@@ -111,7 +111,9 @@ mod tests {
         assert_eq!(table.column("error"), Some(vec![1e-17, 0.25]));
         assert_eq!((table.column("other"), table.last("loss"), table.len()), (None, 1e30, 2));
         assert!(table.last("other").is_nan());
-        for damaged in [csv.replace("\n2,", "\n3,"), csv.replace(",0.25", ""), csv.replace("1,", "one,"), "".into()] {
+        for damaged in
+            [csv.replace("\n2,", "\n3,"), csv.replace(",0.25", ""), csv.replace("1,", "one,"), "".into()]
+        {
             assert!(Table::from_csv(&damaged).is_err(), "{damaged}");
         }
     }

@@ -74,20 +74,23 @@ pub fn run(args: &TrainArgs, interrupted: &AtomicBool) -> Result<Ending> {
 ///
 /// # Errors
 ///
-/// If the run has no checkpoint, files of it are damaged or its data have changed; and those of [`run`].
+/// If files of the run are damaged or its data have changed; and those of [`run`].
 pub fn resume(path: &Path, interrupted: &AtomicBool) -> Result<Ending> {
     let folder = RunFolder::open(path);
+    folder.remove_unfinished()?;
     if one_shot::config::task_of(&read_table(&folder.file(CONFIG))?).is_some() {
         return one_shot::resume(path, interrupted);
     }
     let config = RunConfig::read(&folder.file(CONFIG))?;
     let device = config.device.open()?;
-    let file = folder.file(CHECKPOINT);
-    let checkpoint = Checkpoint::read(&file, config.iterations)?;
+    let checkpoint = Checkpoint::last(&folder, config.iterations)?;
     let mut task = task::train(&config, &device)?;
-    task.restore(checkpoint.statistics.as_deref()).with_context(|| file.display().to_string())?;
+    if let Some(checkpoint) = &checkpoint {
+        let file = folder.file(CHECKPOINT);
+        task.restore(checkpoint.statistics.as_deref()).with_context(|| file.display().to_string())?;
+    }
     folder.remove(EVALUATION)?;
-    Training { config: &config, folder: &folder, interrupted, task, checkpoint: Some(checkpoint) }.run(&device)
+    Training { config: &config, folder: &folder, interrupted, task, checkpoint }.run(&device)
 }
 
 fn name(config: &RunConfig) -> String {

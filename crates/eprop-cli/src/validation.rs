@@ -46,6 +46,14 @@ pub fn column(score_name: &str) -> String {
     format!("validation_{score_name}")
 }
 
+/// The name of a run's score, from the columns of its metrics.
+pub fn score_name(metrics: &Table) -> &str {
+    metrics.columns().get(SCORE).map_or("", String::as_str)
+}
+
+/// Where a run's metrics have its score.
+const SCORE: usize = 3;
+
 #[cfg(test)]
 mod tests {
     use super::*;

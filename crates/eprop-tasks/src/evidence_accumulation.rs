@@ -118,7 +118,9 @@ impl EvidenceAccumulationConfig {
         let width = self.inputs();
         let mut show = |group: usize, steps: std::ops::Range<usize>, rate_hz: f64, rng: &mut StdRng| {
             let rows = inputs.chunks_exact_mut(width).skip(steps.start).take(steps.len());
-            rows.for_each(|row| poisson::fill(&mut row[group * self.group..][..self.group], rate_hz, 1.0, rng));
+            rows.for_each(|row| {
+                poisson::fill(&mut row[group * self.group..][..self.group], rate_hz, 1.0, rng)
+            });
         };
         let period = self.pause_ms + self.cue_ms;
         let mut to_the_right = 0;
@@ -156,14 +158,16 @@ mod tests {
         let trials = drawn.inputs.chunks(config.steps() * config.inputs());
         for (trial, &side) in trials.zip(&drawn.sides) {
             let shown: Vec<usize> = (0..1050).filter(|step| step % 150 >= 50).collect();
-            let silent: Vec<usize> =
-                (0..2100).filter(|step| *step >= 1050 || step % 150 < 50).collect();
+            let silent: Vec<usize> = (0..2100).filter(|step| *step >= 1050 || step % 150 < 50).collect();
             let [left, right] = [0, 1].map(|group| spikes(&config, trial, group, &shown));
             assert_eq!(left + right, 7.0 * 100.0 * 10.0, "one side at a time, at full rate");
             assert_eq!(side == 1, right > left);
             assert_eq!([0, 1, 2].map(|group| spikes(&config, trial, group, &silent)), [0.0; 3]);
             let recall: Vec<usize> = (2100..2250).collect();
-            assert_eq!([0, 1, 2, 3].map(|group| spikes(&config, trial, group, &recall)), [0.0, 0.0, 1500.0, 0.0]);
+            assert_eq!(
+                [0, 1, 2, 3].map(|group| spikes(&config, trial, group, &recall)),
+                [0.0, 0.0, 1500.0, 0.0]
+            );
         }
     }
 

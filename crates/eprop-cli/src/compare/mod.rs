@@ -1,6 +1,7 @@
 //! `eprop compare`: several methods or learning signals, and seeds, on one task, side by side.
 
 mod contestant;
+mod memory;
 mod report;
 
 use std::collections::VecDeque;
@@ -9,21 +10,26 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use clap::ValueEnum;
 use serde_json::Value;
 
-pub use contestant::{Contestant, Pupil};
+pub use contestant::Contestant;
 
-use crate::cli::CompareArgs;
 use crate::checkpoint::CHECKPOINT;
+use crate::cli::CompareArgs;
 use crate::output;
+use crate::table::Table;
 use crate::train::{CONFIG, EVALUATION, Ending, METRICS};
 use contestant::Settings;
 use report::report;
+
+/// How often runs are looked at.
+const POLL: Duration = Duration::from_millis(100);
 
 /// A run of the comparison.
 struct Planned {
@@ -36,10 +42,10 @@ struct Planned {
 struct Curve {
     name: String,
     seed: u64,
-    /// The measure after each iteration.
+    /// What is compared, and its values after each iteration.
+    measure: String,
     values: Vec<f64>,
-    /// metrics.csv, line by line.
-    lines: Vec<String>,
+    metrics: Table,
     evaluation: Value,
 }
 
@@ -137,16 +143,22 @@ impl Planned {
 
     /// Whether there is a checkpoint to go on from.
     fn can_resume(&self) -> bool {
-        self.settings.has_checkpoints() && self.file(CHECKPOINT).exists()
+        self.file(CHECKPOINT).exists()
     }
 
     fn is_complete(&self) -> bool {
-        let rows = fs::read_to_string(self.file(METRICS)).unwrap_or_default().lines().count();
-        rows == self.settings.iterations() + 1 && self.file(EVALUATION).exists()
+        let metrics = self.metrics();
+        metrics.is_ok_and(|metrics| self.settings.are_met_by(&metrics)) && self.file(EVALUATION).exists()
     }
 
-    /// Trains in a process of its own, so that runs side by side do not share threads.
-    fn train(&self, threads: usize) -> Result<()> {
+    fn metrics(&self) -> Result<Table> {
+        let path = self.file(METRICS);
+        let csv = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        Table::from_csv(&csv).with_context(|| format!("{} is damaged", path.display()))
+    }
+
+    /// Trains in a process of its own, so that runs side by side do not share threads. `largest` is the most bytes that a run took.
+    fn train(&self, threads: usize, largest: &AtomicU64) -> Result<()> {
         let named = |extension: &str| self.folder.with_extension(extension);
         let (settings, log) = (named("toml"), named("log"));
         fs::write(&settings, self.settings.to_toml())
@@ -157,13 +169,22 @@ impl Planned {
             true => command.args(["train", "--resume"]).arg(&self.folder),
             false => command.args(["train", "--config"]).arg(&settings).arg("--out").arg(&self.folder),
         };
-        let status = command
+        let mut child = command
             .env("RAYON_NUM_THREADS", threads.to_string())
             .stdin(Stdio::null())
             .stdout(file.try_clone().with_context(|| format!("cannot write {}", log.display()))?)
             .stderr(file)
-            .status()
+            .spawn()
             .context("the program cannot start itself")?;
+        let status = loop {
+            if let Some(peak) = memory::peak_of(child.id()) {
+                largest.fetch_max(peak, Ordering::Relaxed);
+            }
+            match child.try_wait().context("the program cannot wait for itself")? {
+                Some(status) => break status,
+                None => thread::sleep(POLL),
+            }
+        };
         if status.success() {
             return Ok(());
         }
@@ -172,27 +193,26 @@ impl Planned {
     }
 
     fn read(&self) -> Result<Curve> {
-        let read = |name: &str| {
-            let path = self.file(name);
-            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
-        };
-        let damaged = || anyhow!("{} is damaged", self.file(METRICS).display());
-        let metrics = read(METRICS)?;
-        let mut lines = metrics.lines().map(str::to_owned);
-        let header = lines.next().ok_or_else(damaged)?;
-        let columns: Vec<_> = header.split(',').collect();
-        let column = self.settings.measure(&columns);
-        let lines: Vec<String> = lines.collect();
-        let values = lines.iter().map(|line| line.split(',').nth(column)?.parse().ok());
-        let values = values.collect::<Option<_>>().ok_or_else(damaged)?;
-        let evaluation = serde_json::from_str(&read(EVALUATION)?)
-            .with_context(|| format!("{} is damaged", self.file(EVALUATION).display()))?;
-        let lines = [header].into_iter().chain(lines).collect();
-        Ok(Curve { name: self.name.clone(), seed: self.settings.seed(), values, lines, evaluation })
+        let metrics = self.metrics()?;
+        let measure = self.settings.measure(&metrics);
+        let path = self.file(EVALUATION);
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let evaluation =
+            serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
+        let values = metrics.column(&measure);
+        let values = values.ok_or_else(|| anyhow!("{} has no {measure}", self.file(METRICS).display()))?;
+        Ok(Curve {
+            name: self.name.clone(),
+            seed: self.settings.seed(),
+            measure,
+            values,
+            metrics,
+            evaluation,
+        })
     }
 }
 
-/// Does the runs, several at a time, and returns what went wrong. How many threads a run has follows from `all` runs, so that
+/// Does the runs, several at a time where memory allows, and returns what went wrong. How many threads a run has follows from `all` runs, so that
 /// one that is done later is done alike.
 fn train(
     missing: VecDeque<&Planned>,
@@ -204,14 +224,25 @@ fn train(
     let jobs = jobs.unwrap_or(cores).min(all);
     let threads = (cores / jobs).max(1);
     let (queue, failures) = (Mutex::new(missing), Mutex::new(Vec::new()));
-    let next = || {
-        let next = queue.lock().expect("no run panics").pop_front();
-        next.filter(|_| !interrupted.load(Ordering::Relaxed))
+    let (running, largest) = (AtomicUsize::new(0), AtomicU64::new(0));
+    // A run waits while there is too little memory for it beside others.
+    let next = || loop {
+        let mut queue = queue.lock().expect("no run panics");
+        if interrupted.load(Ordering::Relaxed) {
+            return None;
+        }
+        if running.load(Ordering::Relaxed) == 0 || memory::fits(largest.load(Ordering::Relaxed)) {
+            let next = queue.pop_front();
+            running.fetch_add(usize::from(next.is_some()), Ordering::Relaxed);
+            return next;
+        }
+        drop(queue);
+        thread::sleep(POLL);
     };
     let work = || {
         while let Some(run) = next() {
             let ending = run
-                .train(threads)
+                .train(threads, &largest)
                 .and_then(|()| output::print(format_args!("done: {}", run.folder.display())));
             match ending {
                 Err(error) if !interrupted.load(Ordering::Relaxed) => {
@@ -219,6 +250,7 @@ fn train(
                 }
                 _ => {}
             }
+            running.fetch_sub(1, Ordering::Relaxed);
         }
     };
     thread::scope(|scope| (0..jobs).for_each(|_| drop(scope.spawn(work))));

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use clap::ValueEnum;
 use eprop_tasks::plot::{Lines, Scale, Series, learning_curve};
+use serde_json::Value;
 
 use super::contestant::ERROR;
 use super::{Curve, Planned};
@@ -13,6 +14,7 @@ use crate::cli::{CompareArgs, TaskChoice};
 use crate::output;
 use crate::plots::SOLVED;
 use crate::run_folder::RunFolder;
+use crate::train::SOLVED_AT;
 
 /// Points of a curve; of more iterations, every so many-th is drawn.
 const POINTS: usize = 500;
@@ -24,7 +26,8 @@ pub(super) fn report(args: &CompareArgs, out: &Path, planned: &[Planned], curves
     let folder = RunFolder::open(out);
     let mut csv = String::new();
     for (index, curve) in curves.iter().enumerate() {
-        for (line, text) in curve.lines.iter().enumerate() {
+        let of_run = curve.metrics.to_csv();
+        for (line, text) in of_run.lines().enumerate() {
             match line {
                 0 if index == 0 => writeln!(csv, "{},seed,{text}", what(args)),
                 0 => Ok(()),
@@ -41,11 +44,19 @@ pub(super) fn report(args: &CompareArgs, out: &Path, planned: &[Planned], curves
     output::print(format_args!("in {}: compare.csv, compare.md, compare.svg", out.display()))
 }
 
-/// What a table shows of each run: named numbers of its evaluation.
+/// What a table shows of each run: named numbers of its evaluation. A task that is never solved is solved at infinity.
 fn measures(curve: &Curve) -> Vec<(String, f64)> {
     let object = curve.evaluation.as_object().into_iter().flatten();
-    let numbers: Vec<_> = object.filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect();
-    let solved: Vec<_> = numbers.iter().filter(|(name, _)| name.starts_with("solved_")).cloned().collect();
+    let number = |(name, value): (&String, &Value)| match value.is_null() {
+        true => Some((name.clone(), f64::INFINITY)),
+        false => Some((name.clone(), value.as_f64()?)),
+    };
+    let numbers: Vec<_> = object.filter_map(number).collect();
+    let progress: Vec<_> = numbers
+        .iter()
+        .filter(|(name, _)| name.starts_with("solved_") && name != SOLVED_AT)
+        .cloned()
+        .collect();
     let errors = ["error_before", ERROR];
     let of_error = errors.iter().filter_map(|wanted| numbers.iter().find(|(name, _)| name == wanted));
     let of_error: Vec<_> = of_error.cloned().collect();
@@ -53,9 +64,9 @@ fn measures(curve: &Curve) -> Vec<(String, f64)> {
         return of_error;
     }
     let others = ["firing_rate_hz", "loss", "sequences"];
-    match solved.is_empty() {
+    match progress.is_empty() {
         true => numbers.into_iter().filter(|(name, _)| !others.contains(&name.as_str())).collect(),
-        false => solved,
+        false => progress,
     }
 }
 
@@ -74,11 +85,12 @@ fn names(planned: &[Planned]) -> Vec<&str> {
     names
 }
 
-/// A row for each of them: the median of each measure and its quartiles, and the last measure by seed.
+/// A row for each of them: the median of each measure and its quartiles, and the last measure but the time of solution by seed.
 fn table(what: &str, planned: &[Planned], curves: &[Curve]) -> String {
     let columns: Vec<String> = measures(&curves[0]).into_iter().map(|(name, _)| name).collect();
     let header: Vec<_> = columns.iter().map(|name| name.replace('_', " ")).collect();
-    let last = header.last().cloned().unwrap_or_default();
+    let by_seed = columns.iter().rfind(|name| *name != SOLVED_AT);
+    let last = by_seed.map(|name| name.replace('_', " ")).unwrap_or_default();
     let mut table = format!("| {what} | {} | {last} by seed |\n|---|", header.join(" | "));
     table.extend(["---|".repeat(columns.len() + 1).as_str(), "\n"]);
     for contestant in names(planned) {
@@ -93,7 +105,7 @@ fn table(what: &str, planned: &[Planned], curves: &[Curve]) -> String {
             let [low, middle, high] = quartiles(of(name).into_iter().flatten().collect());
             format!("{} ({} to {})", short(middle), short(low), short(high))
         });
-        let seeds = columns.last().map(of).unwrap_or_default();
+        let seeds = by_seed.map(of).unwrap_or_default();
         let seeds = seeds.into_iter().map(|value| value.map_or("failed".into(), short));
         let (cells, seeds): (Vec<_>, Vec<_>) = (cells.collect(), seeds.collect());
         writeln!(table, "| {contestant} | {} | {} |", cells.join(" | "), seeds.join(", "))
@@ -104,6 +116,9 @@ fn table(what: &str, planned: &[Planned], curves: &[Curve]) -> String {
 
 /// A number with up to three decimals.
 fn short(number: f64) -> String {
+    if number.is_infinite() {
+        return "never".into();
+    }
     let text = format!("{number:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
@@ -115,6 +130,8 @@ fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
         let place = share * (values.len().max(1) - 1) as f64;
         let (below, above) = (values.get(place.floor() as usize), values.get(place.ceil() as usize));
         match (below, above) {
+            // Between equal values, which may be infinite, there is nothing to interpolate.
+            (Some(below), Some(above)) if below == above || place.fract() == 0.0 => *below,
             (Some(below), Some(above)) => below + (above - below) * place.fract(),
             _ => f64::NAN,
         }
@@ -127,33 +144,37 @@ fn draw(args: &CompareArgs, path: &Path, names: &[&str], curves: &[Curve]) -> Re
     let drawn = names.iter().filter(|name| curves.iter().any(|curve| curve.name == **name));
     let series = drawn.map(|name| {
         let runs: Vec<_> = curves.iter().filter(|curve| curve.name == *name).collect();
-        let length = runs.iter().map(|run| run.values.len()).min().unwrap_or(0);
+        let length = runs.iter().map(|run| run.values.len()).max().unwrap_or(0);
         let points = if one_shot { MEANS } else { POINTS };
         let stretch = length.div_ceil(points).max(1);
-        let places: Vec<usize> = (0..length).step_by(stretch).collect();
+        let places = (0..length).step_by(stretch);
+        // A run that ended earlier, since its task was solved, stays where it was.
+        let at_place = |run: &Curve, place: usize| run.values[place.min(run.values.len() - 1)];
         // Errors of single batches scatter: their mean over a stretch is drawn.
         let value = |run: &Curve, place: usize| match one_shot {
             true => {
-                let stretch = &run.values[place..(place + stretch).min(length)];
-                stretch.iter().sum::<f64>() / stretch.len() as f64
+                let stretch = place..(place + stretch).min(length);
+                stretch.clone().map(|place| at_place(run, place)).sum::<f64>() / stretch.len() as f64
             }
-            false => run.values[place],
+            false => at_place(run, place),
         };
-        let at = |place: &usize| quartiles(runs.iter().map(|run| value(run, *place)).collect());
-        let bands: Vec<[f64; 3]> = places.iter().map(at).collect();
+        let at = |place: usize| quartiles(runs.iter().map(|run| value(run, place)).collect());
+        // Before the first look at validation data there is nothing to draw.
+        let known = |(_, band): &(usize, [f64; 3])| band.iter().all(|value| value.is_finite());
+        let (places, bands): (Vec<usize>, Vec<[f64; 3]>) =
+            places.map(|place| (place, at(place))).filter(known).unzip();
         let column = |index: usize| bands.iter().map(|band| band[index]).collect::<Vec<f64>>();
         let x: Vec<f64> = places.iter().map(|&place| place as f64 + 1.0).collect();
         Series::new(*name, &x, &column(1)).with_band(&column(0), &column(2))
     });
-    let progress = curves[0].lines[0].split(',').any(|name| name == SOLVED);
-    let score = curves[0].lines[0].split(',').nth(3).unwrap_or_default().to_owned();
-    let (title, label) = match (progress, one_shot) {
-        (_, true) => ("Error after one update".to_owned(), "mean square error".to_owned()),
-        (true, false) => ("Longest sequence solved".to_owned(), "steps".to_owned()),
-        (false, false) => (score.clone(), score),
+    let measure = &curves[0].measure;
+    let (title, label) = match measure.as_str() {
+        ERROR => ("Error after one update".to_owned(), "mean square error".to_owned()),
+        SOLVED => ("Longest sequence solved".to_owned(), "steps".to_owned()),
+        score => (score.replace('_', " "), score.replace('_', " ")),
     };
     let seeds = args.seeds.len();
-    let scale = if one_shot { Scale::Log } else { Scale::Linear };
+    let scale = if one_shot || measure == "nmse" { Scale::Log } else { Scale::Linear };
     let lines = Lines::new(title, label, series.collect()).with_scale(scale);
     let task = args.task.to_possible_value().map(|task| task.get_name().to_owned()).unwrap_or_default();
     let title = format!("{task}: median and quartiles of {seeds} seeds");
@@ -169,10 +190,12 @@ mod tests {
         assert_eq!(quartiles(vec![4.0, 1.0, 3.0, 2.0, 5.0]), [2.0, 3.0, 4.0]);
         assert_eq!(quartiles(vec![1.0, 2.0]), [1.25, 1.5, 1.75]);
         assert!(quartiles(Vec::new())[1].is_nan());
+        let never = f64::INFINITY;
+        assert_eq!(quartiles(vec![never, 7.0, never, never, 9.0]), [9.0, never, never]);
     }
 
     #[test]
     fn numbers_are_short() {
-        assert_eq!([33.0, 0.5, 1.23456].map(short), ["33", "0.5", "1.235"]);
+        assert_eq!([33.0, 0.5, 1.23456, f64::INFINITY].map(short), ["33", "0.5", "1.235", "never"]);
     }
 }

@@ -68,17 +68,17 @@ pub fn train(task: OneShotTask, args: &TrainArgs, interrupted: &AtomicBool) -> R
 ///
 /// # Errors
 ///
-/// If the run has no checkpoint, or files of it are damaged; and those of [`train`].
+/// If files of the run are damaged; and those of [`train`].
 pub fn resume(path: &Path, interrupted: &AtomicBool) -> Result<Ending> {
     let folder = RunFolder::open(path);
     let config = OneShotConfig::read(&folder.file(CONFIG))?;
     let device = config.device.open()?;
-    let checkpoint = Checkpoint::read(&folder.file(CHECKPOINT), config.iterations)?;
-    if checkpoint.metrics.columns() != COLUMNS {
+    let checkpoint = Checkpoint::last(&folder, config.iterations)?;
+    if checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.metrics.columns() != COLUMNS) {
         bail!("the checkpoint of {} is not that of a one-shot run", path.display());
     }
     folder.remove(EVALUATION)?;
-    run(&config, &folder, Some(checkpoint), &device, interrupted)
+    run(&config, &folder, checkpoint, &device, interrupted)
 }
 
 fn run(

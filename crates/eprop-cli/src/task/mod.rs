@@ -225,7 +225,9 @@ fn drawn_batches<'a>(
         SplitName::Train => Stream::Training,
         SplitName::Validation => Stream::Validation,
         SplitName::Test => Stream::Test,
-        SplitName::All => anyhow::bail!("the task draws its sequences, so that there is no end of all; use --split test"),
+        SplitName::All => {
+            anyhow::bail!("the task draws its sequences, so that there is no end of all; use --split test")
+        }
     };
     Ok(Box::new((1..=DRAWN.div_ceil(batch) as u64).map(move |number| example(stream, number))))
 }

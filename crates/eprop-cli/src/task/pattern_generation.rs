@@ -27,9 +27,8 @@ impl PatternGeneration {
             config.batch
         );
         let pattern = settings.generate(config.seed).context("[pattern_generation]")?;
-        let tensor = |values: &[f32], features: usize| {
-            tensor(values.to_vec(), [1, pattern.steps, features], device)
-        };
+        let tensor =
+            |values: &[f32], features: usize| tensor(values.to_vec(), [1, pattern.steps, features], device);
         let inputs = tensor(&pattern.inputs, pattern.input_count);
         let targets = tensor(&pattern.targets, pattern.output_count);
         let example = Example { batch: Batch::new(inputs, targets), questions: Vec::new() };

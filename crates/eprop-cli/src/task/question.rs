@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use burn::tensor::activation::softmax;
 use burn::tensor::Tensor;
+use burn::tensor::activation::softmax;
 
 use super::values;
 
@@ -47,8 +47,10 @@ mod tests {
     fn a_decision_is_of_the_mean_softmax_over_the_steps() {
         let question = |sequence, steps, class| Question { sequence, steps, class };
         // A single large output says no more than a softmax of 1.
-        let outputs =
-            Tensor::<3>::from_data([[[9.0, 0.0], [0.0, 1.0], [0.0, 1.0]], [[0.0, 1.0], [5.0, 0.0], [5.0, 0.0]]], &Device::flex());
+        let outputs = Tensor::<3>::from_data(
+            [[[9.0, 0.0], [0.0, 1.0], [0.0, 1.0]], [[0.0, 1.0], [5.0, 0.0], [5.0, 0.0]]],
+            &Device::flex(),
+        );
         let questions =
             [question(0, 0..3, 0), question(0, 1..3, 1), question(1, 0..1, 1), question(1, 0..3, 1)];
         let decisions = decide(&outputs, &questions);

@@ -107,7 +107,8 @@ mod tests {
     #[test]
     fn sequences_are_padded_and_their_frames_repeated() {
         let shape = Shape { features: 2, classes: 3, steps_per_frame: 2 };
-        let recorded = |frames: Vec<f32>, labels| Recorded { frames: frames.into(), labels: Cow::Owned(labels) };
+        let recorded =
+            |frames: Vec<f32>, labels| Recorded { frames: frames.into(), labels: Cow::Owned(labels) };
         let sequences = [
             recorded(vec![1.0, 2.0], Labels::Whole(2)),
             recorded(vec![3.0, 4.0, 5.0, 6.0], Labels::Frames(vec![1, 0])),
@@ -117,9 +118,10 @@ mod tests {
         let inputs = [1.0, 2.0, 1.0, 2.0, 0.0, 0.0, 0.0, 0.0, 3.0, 4.0, 3.0, 4.0, 5.0, 6.0, 5.0, 6.0];
         assert_eq!(values(example.batch.inputs()), inputs);
         assert_eq!(example.batch.lengths(), [2, 4]);
-        assert_eq!(values(&example.batch.targets().clone().narrow(0, 1, 1)), [
-            0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0
-        ]);
+        assert_eq!(
+            values(&example.batch.targets().clone().narrow(0, 1, 1)),
+            [0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0]
+        );
         let question = |sequence, steps, class| Question { sequence, steps, class };
         assert_eq!(example.questions, [question(0, 0..2, 2), question(1, 0..2, 1), question(1, 2..4, 0)]);
     }

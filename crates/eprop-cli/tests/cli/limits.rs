@@ -93,7 +93,7 @@ fn a_network_that_grew_beyond_all_numbers_is_not_evaluated() {
     let wild = format!("optimizer = \"sgd\"\nschedule = \"constant\"\nlr = 1e30\n{SMALL}");
     fs::write(&settings, wild).expect("written");
     refuse(&["train", "--config", text(&settings), "--out", text(&out)], &[text(&out)]);
-    assert_eq!(names(&out), ["config.toml", "metrics.csv", "model.bpk"]);
+    assert_eq!(names(&out), ["checkpoint.safetensors", "config.toml", "metrics.csv", "model.bpk"]);
     refuse(&["eval", text(&out), "--json"], &[text(&out), "loss"]);
 }
 
@@ -255,6 +255,6 @@ fn a_full_disk_leaves_no_torn_file() {
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{message}");
     let last = message.lines().last().unwrap_or_default();
-    assert!(last.starts_with("error: cannot write") && last.contains("model.bpk"), "{message}");
+    assert!(last.starts_with("error: cannot write") && last.contains("checkpoint.safetensors"), "{message}");
     assert_eq!(names(&out), ["config.toml"]);
 }

@@ -3,5 +3,6 @@
 mod bad_input;
 mod limits;
 mod one_shot;
+mod resume;
 mod runs;
 mod support;
