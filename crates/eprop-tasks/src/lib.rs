@@ -2,7 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`audio`] | WAV files as mono samples at one sample rate |
+//! | [`audio`] | WAV and NIST SPHERE files as mono samples at one sample rate |
 //! | [`features`] | log-mel features and MFCC of speech, z-scoring |
 //! | [`spoken_digits`] | the spoken digits: index, splits, loading |
 //! | [`copy_repeat`] | copy-repeat: sequences and curriculum |
