@@ -22,9 +22,12 @@ pub mod features;
 pub mod pattern_generation;
 pub mod plot;
 pub mod population_code;
+mod quoted;
 mod range_error;
 pub mod sine_regression;
+mod split;
 pub mod spoken_digits;
 pub mod text;
 
 pub use range_error::RangeError;
+pub use split::Split;

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::audio::AudioError;
+use crate::quoted::quoted;
 
 /// What the two lines of fixed length fill.
 const FIXED_BYTES: usize = 16;
@@ -14,8 +15,6 @@ const BLOCK_BYTES: usize = 1024;
 const MAX_HEADER_BYTES: usize = 64 * BLOCK_BYTES;
 /// Most channels that are averaged.
 const MAX_CHANNELS: u64 = 256;
-/// Characters of a value that a message quotes.
-const QUOTED_CHARS: usize = 40;
 
 /// Which byte of a sample comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,9 +173,4 @@ fn field_of(line: &str) -> Option<(&str, &str)> {
 
 fn not_sphere(path: &Path, reason: impl Into<String>) -> AudioError {
     AudioError::NotSphere { path: path.into(), reason: reason.into() }
-}
-
-/// The start of a value on one line, whatever bytes it holds.
-fn quoted(value: &str) -> String {
-    value.chars().take(QUOTED_CHARS).flat_map(char::escape_debug).collect()
 }
