@@ -5,6 +5,7 @@
 //! | [`audio`] | WAV and NIST SPHERE files as mono samples at one sample rate |
 //! | [`features`] | log-mel features and MFCC of speech, z-scoring |
 //! | [`spoken_digits`] | the spoken digits: index, splits, loading |
+//! | [`timit`] | TIMIT: phones of every frame, folding, the corpus's own splits |
 //! | [`copy_repeat`] | copy-repeat: sequences and curriculum |
 //! | [`text`] | text as characters |
 //! | [`pattern_generation`] | sums of sines from frozen noise, and the error measure |
@@ -28,6 +29,7 @@ pub mod sine_regression;
 mod split;
 pub mod spoken_digits;
 pub mod text;
+pub mod timit;
 
 pub use range_error::RangeError;
 pub use split::Split;
