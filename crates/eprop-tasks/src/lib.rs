@@ -6,6 +6,7 @@
 //! | [`features`] | log-mel features and MFCC of speech, z-scoring |
 //! | [`spoken_digits`] | the spoken digits: index, splits, loading |
 //! | [`timit`] | TIMIT: phones of every frame, folding, the corpus's own splits |
+//! | [`speech_commands`] | spoken words in one-second recordings |
 //! | [`copy_repeat`] | copy-repeat: sequences and curriculum |
 //! | [`text`] | text as characters |
 //! | [`pattern_generation`] | sums of sines from frozen noise, and the error measure |
@@ -26,6 +27,7 @@ pub mod population_code;
 mod quoted;
 mod range_error;
 pub mod sine_regression;
+pub mod speech_commands;
 mod split;
 pub mod spoken_digits;
 pub mod text;
