@@ -198,6 +198,14 @@ mod tests {
     }
 
     #[test]
+    fn files_from_before_the_energy_are_read() {
+        let text = toml::to_string(&LogMelConfig::default()).unwrap();
+        let older: String = text.split_inclusive('\n').filter(|line| !line.starts_with("energy")).collect();
+        assert_ne!(older, text);
+        assert_eq!(toml::from_str::<LogMelConfig>(&older).unwrap(), LogMelConfig::default());
+    }
+
+    #[test]
     fn every_field_out_of_range_is_named() {
         type Edit = fn(&mut LogMelConfig);
         let edits: [(&str, Edit); 14] = [
