@@ -1,10 +1,14 @@
-//! WAV files as mono samples at one sample rate.
+//! WAV and NIST SPHERE files as mono samples at one sample rate.
 //!
-//! [`read_wav`] takes integer PCM of 8, 16, 24 or 32 bits and float PCM of 32 bits, with any number
+//! [`read_audio`] tells the two formats apart by their first bytes. [`read_wav`] takes integer PCM of 8, 16, 24 or 32 bits and float PCM of 32 bits, with any number
 //! of channels at any rate from 1 to 768 kHz, and refuses everything else by name.
+//! [`read_sphere`] takes interleaved PCM of 16 bits in either byte order.
 
 mod error;
 mod resample;
+mod sphere;
+#[cfg(test)]
+pub(crate) mod synthetic;
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -14,6 +18,7 @@ use std::path::Path;
 use hound::{SampleFormat, WavReader, WavSpec};
 
 pub use error::AudioError;
+pub use sphere::read_sphere;
 
 /// Sample rates in Hz that are read and that may be asked for.
 pub const SAMPLE_RATES_HZ: RangeInclusive<u32> = 1_000..=768_000;
@@ -35,7 +40,31 @@ pub fn read_wav(path: impl AsRef<Path>, sample_rate_hz: u32) -> Result<Vec<f32>,
     let recorded_hz = reader.spec().sample_rate;
     check_rate(path, "recorded", recorded_hz)?;
 
-    let mut samples = decode_mono(path, reader)?;
+    let samples = decode_mono(path, reader)?;
+    at_rate(path, samples, recorded_hz, sample_rate_hz)
+}
+
+/// Reads a RIFF/WAVE file as [`read_wav`] does or a NIST SPHERE file as [`read_sphere`] does.
+pub fn read_audio(path: impl AsRef<Path>, sample_rate_hz: u32) -> Result<Vec<f32>, AudioError> {
+    let path = path.as_ref();
+    let mut magic = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(4).read_to_end(&mut magic))
+        .map_err(|reason| AudioError::Unreadable { path: path.into(), reason })?;
+    match magic.as_slice() {
+        b"RIFF" => read_wav(path, sample_rate_hz),
+        b"NIST" => read_sphere(path, sample_rate_hz),
+        _ => Err(AudioError::UnknownFormat { path: path.into() }),
+    }
+}
+
+/// `samples` at `sample_rate_hz`, within [-1, 1].
+fn at_rate(
+    path: &Path,
+    mut samples: Vec<f32>,
+    recorded_hz: u32,
+    sample_rate_hz: u32,
+) -> Result<Vec<f32>, AudioError> {
     if recorded_hz != sample_rate_hz {
         samples = resample::resample(&samples, recorded_hz, sample_rate_hz).map_err(|reason| {
             AudioError::Resample { path: path.into(), from_hz: recorded_hz, to_hz: sample_rate_hz, reason }
@@ -115,7 +144,7 @@ fn header_error(path: &Path, error: hound::Error) -> AudioError {
 fn sample_error(path: &Path, error: hound::Error, promised: u32, found: usize, encoding: &str) -> AudioError {
     match error {
         hound::Error::IoError(reason) if is_end_of_file(&reason) => {
-            AudioError::Truncated { path: path.into(), promised, found }
+            AudioError::Truncated { path: path.into(), promised: promised.into(), found }
         }
         hound::Error::IoError(reason) => AudioError::Unreadable { path: path.into(), reason },
         _ => unsupported(path, format!("{encoding} with padded samples")),

@@ -2,11 +2,13 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`audio`] | WAV files as mono samples at one sample rate |
+//! | [`audio`] | WAV and NIST SPHERE files as mono samples at one sample rate |
 //! | [`features`] | log-mel features and MFCC of speech, z-scoring |
 //! | [`spoken_digits`] | the spoken digits: index, splits, loading |
 //! | [`evidence_accumulation`] | cues on two sides, to be counted and remembered |
 //! | [`store_recall`] | a bit, to be held until it is asked for |
+//! | [`timit`] | TIMIT: phones of every frame, folding, the corpus's own splits |
+//! | [`speech_commands`] | spoken words in one-second recordings |
 //! | [`copy_repeat`] | copy-repeat: sequences and curriculum |
 //! | [`text`] | text as characters |
 //! | [`pattern_generation`] | sums of sines from frozen noise, and the error measure |
@@ -26,10 +28,15 @@ pub mod pattern_generation;
 pub mod plot;
 mod poisson;
 pub mod population_code;
+mod quoted;
 mod range_error;
 pub mod sine_regression;
+pub mod speech_commands;
+mod split;
 pub mod spoken_digits;
 pub mod store_recall;
 pub mod text;
+pub mod timit;
 
 pub use range_error::RangeError;
+pub use split::Split;

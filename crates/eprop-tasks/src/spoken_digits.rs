@@ -3,7 +3,8 @@
 //! A data set is a folder of WAV files named `{digit}_{speaker}_{index}.wav`, as in the Free Spoken
 //! Digit Dataset (github.com/Jakobovski/free-spoken-digit-dataset), or a folder whose sub-folder
 //! `recordings` is one. [`SpokenDigits::open`] reads the names, [`SpokenDigits::load`] the
-//! recordings of one [`Split`] as feature frames.
+//! recordings of one [`Split`] as feature frames. The test set is what [`SpokenDigitsConfig::held_out`]
+//! says.
 
 mod recording;
 
@@ -17,22 +18,9 @@ use crate::audio::{AudioError, read_wav};
 use crate::features::{Frames, LogMel, LogMelConfig};
 use crate::range_error::RangeError;
 
+pub use crate::split::Split;
 pub use recording::Recording;
 use recording::{PATTERN, recordings_in};
-
-/// Which part of the recordings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Split {
-    /// Neither validation nor test.
-    Train,
-    /// Held out of the training recordings, to choose settings on.
-    Validation,
-    /// Held out by [`SpokenDigitsConfig::held_out`].
-    Test,
-    /// Every recording.
-    All,
-}
 
 /// Which recordings make up the test set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

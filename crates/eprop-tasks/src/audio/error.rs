@@ -35,13 +35,48 @@ pub enum AudioError {
         /// The encoding's name.
         encoding: String,
     },
+    /// The first bytes are those of no format that is read.
+    #[error("{path}: neither a RIFF/WAVE nor a NIST SPHERE file")]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The header is not that of a NIST SPHERE file.
+    #[error("{path}: not a valid NIST SPHERE file: {reason}")]
+    NotSphere {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The header of a NIST SPHERE file lacks a field.
+    #[error("{path}: not a valid NIST SPHERE file: the header has no field `{field}`")]
+    MissingField {
+        /// The file.
+        path: PathBuf,
+        /// The field's name.
+        field: &'static str,
+    },
+    /// A NIST SPHERE file in an encoding that is not read.
+    #[error(
+        "{path}: `{field}` is `{value}`, which is not supported: \
+         convert the file to 16-bit PCM with `sph2pipe -p -f wav`"
+    )]
+    UnsupportedSphere {
+        /// The file.
+        path: PathBuf,
+        /// The field of the header that tells.
+        field: &'static str,
+        /// Its value.
+        value: String,
+    },
     /// The header promises more samples than the file holds.
     #[error("{path}: truncated: the header promises {promised} samples, the file holds {found}")]
     Truncated {
         /// The file.
         path: PathBuf,
         /// Samples of all channels according to the header.
-        promised: u32,
+        promised: u64,
         /// Samples of all channels that could be read.
         found: usize,
     },

@@ -27,11 +27,13 @@ pub struct LogMelConfig {
     pub low_hz: f32,
     /// Upper edge of the highest band in Hz.
     pub high_hz: f32,
-    /// What equation 5 adds to a band's energy.
+    /// What equations 5 and 7 add to an energy.
     pub floor: f32,
     /// Number of cepstral coefficients kept in place of the bands (equation 6).
     pub cepstra: Option<usize>,
-    /// 0: no slopes, 1: Δ, 2: Δ and ΔΔ (equation 7).
+    /// Whether the energy of the frame follows the bands or cepstra (equation 7).
+    pub energy: bool,
+    /// 0: no slopes, 1: Δ, 2: Δ and ΔΔ (equation 8).
     pub deltas: u8,
     /// Frames on either side over which a slope is taken.
     pub delta_frames: usize,
@@ -50,6 +52,7 @@ impl Default for LogMelConfig {
             high_hz: 4_000.0,
             floor: 1e-6,
             cepstra: None,
+            energy: false,
             deltas: 1,
             delta_frames: 2,
         }
@@ -57,6 +60,11 @@ impl Default for LogMelConfig {
 }
 
 impl LogMelConfig {
+    /// 40 bands up to 8 kHz of recordings at 16 kHz, and their slopes; the rest as by default.
+    pub fn wideband() -> Self {
+        Self { sample_rate_hz: 16_000, fft_size: 512, bands: 40, high_hz: 8_000.0, ..Self::default() }
+    }
+
     /// Samples of a window.
     pub fn window_samples(&self) -> usize {
         self.samples(self.window_ms)
@@ -67,9 +75,9 @@ impl LogMelConfig {
         self.samples(self.hop_ms)
     }
 
-    /// Features of a frame: bands or cepstra, and as many for each order of slopes.
+    /// Features of a frame: bands or cepstra and the energy, and as many for each order of slopes.
     pub fn feature_count(&self) -> usize {
-        self.cepstra.unwrap_or(self.bands) * (1 + usize::from(self.deltas))
+        (self.cepstra.unwrap_or(self.bands) + usize::from(self.energy)) * (1 + usize::from(self.deltas))
     }
 
     /// Rounded to whole samples; 0 for NaN and what is negative.
@@ -180,6 +188,21 @@ mod tests {
         assert_eq!(config.window_samples(), 200);
         assert_eq!(config.hop_samples(), 80);
         assert_eq!(config.feature_count(), 64);
+    }
+
+    #[test]
+    fn the_energy_counts_and_has_slopes() {
+        let config = LogMelConfig { energy: true, deltas: 2, ..LogMelConfig::wideband() };
+        config.validate().unwrap();
+        assert_eq!(config.feature_count(), 123);
+    }
+
+    #[test]
+    fn files_from_before_the_energy_are_read() {
+        let text = toml::to_string(&LogMelConfig::default()).unwrap();
+        let older: String = text.split_inclusive('\n').filter(|line| !line.starts_with("energy")).collect();
+        assert_ne!(older, text);
+        assert_eq!(toml::from_str::<LogMelConfig>(&older).unwrap(), LogMelConfig::default());
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl Frames {
         self.data.truncate(max_frames * self.features);
     }
 
-    /// Slope of every feature over `span` frames on either side (equation 7 of the module).
+    /// Slope of every feature over `span` frames on either side (equation 8 of the module).
     pub(super) fn slopes(&self, span: usize) -> Self {
         let last = self.len().saturating_sub(1);
         let norm = 2.0 * (1..=span).map(|i| (i * i) as f32).sum::<f32>();

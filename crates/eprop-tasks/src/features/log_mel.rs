@@ -43,7 +43,11 @@ impl LogMel {
     /// Features of `samples` at `config.sample_rate_hz`, one row for every window that lies within
     /// the recording. A recording shorter than a window is padded with zeros to one frame.
     pub fn frames(&self, samples: &[f32]) -> Frames {
-        let mut parts = vec![self.spectral(&emphasise(samples, self.config.pre_emphasis))];
+        let mut levels = self.spectral(&emphasise(samples, self.config.pre_emphasis));
+        if self.config.energy {
+            levels = Frames::beside(&[levels, self.energies(samples)]);
+        }
+        let mut parts = vec![levels];
         for order in 0..usize::from(self.config.deltas) {
             parts.push(parts[order].slopes(self.config.delta_frames));
         }
@@ -52,8 +56,7 @@ impl LogMel {
 
     /// Bands or cepstra of every frame (equations 2 to 6 of the module).
     fn spectral(&self, samples: &[f32]) -> Frames {
-        let (window, hop) = (self.window.len(), self.config.hop_samples());
-        let count = samples.len().saturating_sub(window) / hop + 1;
+        let (count, hop) = (self.count(samples), self.config.hop_samples());
         let features = self.config.cepstra.unwrap_or(self.config.bands);
 
         let mut spectrum = self.fft.make_output_vec();
@@ -74,6 +77,20 @@ impl LogMel {
             self.push_features(&mut data, logs.map(f32::ln).collect());
         }
         Frames { data, features }
+    }
+
+    /// Windows that lie within the recording, at least one.
+    fn count(&self, samples: &[f32]) -> usize {
+        samples.len().saturating_sub(self.window.len()) / self.config.hop_samples() + 1
+    }
+
+    /// Energy of every frame (equation 7 of the module).
+    fn energies(&self, samples: &[f32]) -> Frames {
+        let energy = |frame: usize| {
+            let part = samples.iter().skip(frame * self.config.hop_samples()).take(self.window.len());
+            (part.map(|sample| sample * sample).sum::<f32>() + self.config.floor).ln()
+        };
+        Frames { data: (0..self.count(samples)).map(energy).collect(), features: 1 }
     }
 
     fn push_features(&self, data: &mut Vec<f32>, log_bands: Vec<f32>) {
@@ -172,6 +189,21 @@ mod tests {
         let frames = LogMel::new(&config).unwrap().frames(&tone(440.0, 4_000));
         assert_eq!(frames.features, 39);
         assert_eq!(frames.features, config.feature_count());
+    }
+
+    #[test]
+    fn the_energy_stands_behind_the_bands_and_before_their_slopes() {
+        let config = LogMelConfig { energy: true, deltas: 1, ..bands_alone() };
+        let frames = LogMel::new(&config).unwrap().frames(&[0.5; 360]);
+        assert_eq!((frames.len(), frames.features), (3, 66));
+        assert_eq!(frames.features, config.feature_count());
+        for t in 0..3 {
+            // 200 samples of energy 1/4, the same in every frame.
+            assert!((frames.row(t)[32] - 50.0_f32.ln()).abs() < 1e-5);
+            assert_eq!(frames.row(t)[65], 0.0);
+        }
+        let silence = LogMel::new(&config).unwrap().frames(&[]);
+        assert_eq!(silence.row(0)[32], 1e-6_f32.ln());
     }
 
     #[test]
