@@ -25,7 +25,8 @@ pub const SHAPES: [SurrogateShape; 4] = [
 ];
 
 /// All losses.
-pub const LOSSES: [Loss; 3] = [Loss::MeanSquaredError, Loss::SoftmaxCrossEntropy, Loss::SigmoidCrossEntropy];
+pub const LOSSES: [Loss; 4] =
+    [Loss::MeanSquaredError, Loss::SoftmaxCrossEntropy, Loss::SigmoidCrossEntropy, Loss::ActorCritic];
 
 /// Both reductions.
 pub const REDUCTIONS: [Reduction; 2] = [Reduction::Sum, Reduction::Mean];
@@ -116,6 +117,8 @@ impl Case {
         let targets = match self.objective.loss {
             Loss::SoftmaxCrossEntropy => targets.clone() / targets.sum_dim(2),
             Loss::MeanSquaredError | Loss::SigmoidCrossEntropy => targets,
+            // What was done may have been wrong.
+            Loss::ActorCritic => targets.sub_scalar(0.4),
         };
         let mut problem = Batch::new(inputs, targets);
         if self.mask {

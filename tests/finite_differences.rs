@@ -161,6 +161,12 @@ fn step_loss(loss: Loss, y: &[f64], target: &[f64]) -> f64 {
             pairs.map(|(y, target)| target * (normalizer - y)).sum()
         }
         Loss::SigmoidCrossEntropy => pairs.map(|(y, target)| y.exp().ln_1p() - target * y).sum(),
+        Loss::ActorCritic => {
+            let actions = y.len() - 1;
+            let normalizer = y[..actions].iter().map(|y| y.exp()).sum::<f64>().ln();
+            let of_actions = pairs.take(actions).map(|(y, target)| target * (normalizer - y));
+            of_actions.sum::<f64>() - target[actions] * y[actions]
+        }
     }
 }
 

@@ -25,6 +25,7 @@ pub struct Batch {
 }
 
 /// A range of time steps of a batch, time-major, without autodiff and of the network's type.
+#[derive(Debug, Clone)]
 pub(crate) struct BatchChunk {
     /// [steps, batch, inputs]
     pub(crate) inputs: Tensor<3>,

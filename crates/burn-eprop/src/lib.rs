@@ -20,6 +20,7 @@ pub mod loss;
 pub mod meta;
 pub mod network;
 pub mod readout;
+pub mod reward;
 pub mod signal;
 pub mod surrogate;
 pub mod synthetic_gradient;

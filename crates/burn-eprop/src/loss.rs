@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | mean squared error | ½ Σ w (y − y*)² | w (y − y*) |
 //! | softmax cross-entropy | −Σ w y* log softmax(y) | w (softmax(y) − y*) |
+//! | actor-critic | −Σ w (y* log π + y*_V V), π the softmax of all outputs but the last, V | w (π Σ y* − y*), −w y*_V |
 //! | sigmoid cross-entropy | −Σ w [y* log σ(y) + (1 − y*) log(1 − σ(y))] | w (σ(y) − y*) |
 
 use burn::tensor::Tensor;
@@ -25,6 +26,8 @@ pub enum Loss {
     SoftmaxCrossEntropy,
     /// For independent bits; targets are probabilities.
     SigmoidCrossEntropy,
+    /// For actions that were taken and rewarded: see [`ActorCriticConfig::targets`](crate::reward::ActorCriticConfig::targets).
+    ActorCritic,
 }
 
 /// How the losses of steps and sequences combine.
@@ -128,6 +131,10 @@ impl Loss {
             }
             Self::SoftmaxCrossEntropy => (log_softmax(output, 2) * target).neg(),
             Self::SigmoidCrossEntropy => sigmoid_cross_entropy(output, target),
+            Self::ActorCritic => {
+                let (policy, value) = actions_and_value(output);
+                Tensor::cat(vec![log_softmax(policy, 2), value], 2).neg() * target
+            }
         };
         (loss * weight).sum()
     }
@@ -138,9 +145,20 @@ impl Loss {
             Self::MeanSquaredError => output,
             Self::SoftmaxCrossEntropy => softmax(output, 2),
             Self::SigmoidCrossEntropy => sigmoid(output),
+            Self::ActorCritic => {
+                let (policy, value) = actions_and_value(output);
+                let (masses, _) = actions_and_value(target.clone());
+                Tensor::cat(vec![softmax(policy, 2) * masses.sum_dim(2), value.zeros_like()], 2)
+            }
         };
         (prediction - target) * weight
     }
+}
+
+/// All outputs but the last, and the last.
+fn actions_and_value(outputs: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
+    let actions = outputs.dims()[2] - 1;
+    (outputs.clone().narrow(2, 0, actions), outputs.narrow(2, actions, 1))
 }
 
 /// max(y, 0) − y* y + log(1 + exp(−|y|)), with the derivative σ(y) − y* everywhere (the terms'

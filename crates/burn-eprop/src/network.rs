@@ -346,6 +346,24 @@ impl NetworkState {
         Self { layers: self.layers.iter().map(&mut layer).collect(), output: next(&self.output) }
     }
 
+    /// The sequences of this state where `mine`, [batch, 1], is 1, and those of another where it is 0.
+    pub(crate) fn choose(&self, other: &Self, mine: &Tensor<2>) -> Self {
+        let theirs = mine.clone().equal_elem(0.0);
+        let choose = |mine: &Tensor<2>, other: &Tensor<2>| {
+            let [_, width] = mine.dims();
+            mine.clone().mask_where(theirs.clone().repeat_dim(1, width), other.clone())
+        };
+        let all = |mine: &[Tensor<2>], other: &[Tensor<2>]| {
+            mine.iter().zip(other).map(|(mine, other)| choose(mine, other)).collect()
+        };
+        let layers = self.layers.iter().zip(&other.layers).map(|(mine, other)| CellState {
+            output: choose(&mine.output, &other.output),
+            hidden: all(&mine.hidden, &other.hidden),
+            carried: all(&mine.carried, &other.carried),
+        });
+        Self { layers: layers.collect(), output: choose(&self.output, &other.output) }
+    }
+
     /// The state without autodiff: a constant wherever it is used.
     pub fn detach(&self) -> Self {
         Self {

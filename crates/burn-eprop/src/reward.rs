@@ -41,7 +41,7 @@ use crate::eligibility::{Chunk, EligibilityTraces, SummedTraces};
 use crate::error::ConfigError;
 use crate::estimator::Estimate;
 use crate::network::{LayerChunk, Network, NetworkChunk, NetworkState, Purpose};
-use crate::signal::{LearningSignal, SignalContext, register_feedback};
+use crate::signal::{LearningSignal, SignalContext, decay_weights, register_feedback};
 use crate::steps::low_pass_end;
 
 /// How an actor-critic weighs the future and its critic.
@@ -71,6 +71,46 @@ impl ActorCriticConfig {
     }
 }
 
+/// A whole episode of one agent.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Episode {
+    /// What was done in each step of the environment.
+    pub actions: Vec<usize>,
+    /// What each of them brought.
+    pub rewards: Vec<f64>,
+    /// V before each of them.
+    pub values: Vec<f64>,
+}
+
+impl ActorCriticConfig {
+    /// Targets of [`Loss::ActorCritic`](crate::Loss::ActorCritic) for an episode that has ended, with this many actions to choose from:
+    /// [time, actions + 1], row by row. With
+    ///
+    /// $$ A^s = \sum_{t \ge s} \gamma^{t-s} \delta^t = \sum_{t \ge s} \gamma^{t-s} r^t - V^s $$
+    ///
+    /// the target of the action that was taken is A, that of the value C_V A, and those of other actions 0: exchanging the sums of
+    /// equation 3 of the [module](self) over t, the loss has the gradient Σ_t g^t.
+    ///
+    /// # Panics
+    ///
+    /// If the episode has not as many actions, rewards and values, or an action does not exist.
+    pub fn targets(&self, episode: &Episode, actions: usize) -> Vec<f64> {
+        let Episode { actions: taken, rewards, values } = episode;
+        let given = [taken.len(), rewards.len(), values.len()];
+        assert_eq!(given, [taken.len(); 3], "actions, rewards and values {given:?} of an episode");
+        let mut rows = vec![0.0; taken.len() * (actions + 1)];
+        let mut to_come = 0.0;
+        for (step, row) in rows.chunks_exact_mut(actions + 1).enumerate().rev() {
+            assert!(taken[step] < actions, "action {} of {actions} actions", taken[step]);
+            to_come = rewards[step] + self.discount * to_come;
+            let advantage = to_come - values[step];
+            row[taken[step]] = advantage;
+            row[actions] = self.value_weight * advantage;
+        }
+        rows
+    }
+}
+
 /// Reward-based e-prop with a learning signal.
 ///
 /// A step of the environment is: [`observe`](Self::observe) what there is to see and get a policy, act, and
@@ -92,8 +132,8 @@ pub struct ActorCriticState {
     readout: ReadoutTraces,
     /// What was observed and not yet learnt from.
     observed: Option<Observed>,
-    /// r^t and V^t, [batch, 1], until V^{t+1} is known.
-    pending: Option<[Tensor<2>; 2]>,
+    /// Until V^{t+1} is known.
+    pending: Option<Pending>,
     found: Found,
     time: usize,
 }
@@ -115,6 +155,17 @@ struct ReadoutTraces {
     faded: (Tensor<3>, Tensor<2>),
 }
 
+/// What is known of a step's δ, each [batch, 1].
+#[derive(Debug, Clone)]
+struct Pending {
+    /// r^t
+    rewards: Tensor<2>,
+    /// V^t
+    values: Tensor<2>,
+    /// 0 where the episode has ended with the step, whose δ has then been, and 1 elsewhere.
+    going: Tensor<2>,
+}
+
 /// The last step of what was observed.
 #[derive(Debug, Clone)]
 struct Observed {
@@ -126,14 +177,19 @@ struct Observed {
 }
 
 /// What has come together since gradients were taken.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Found {
-    layers: Vec<Vec<Tensor<2>>>,
-    readout: Option<(Tensor<2>, Tensor<1>)>,
+    /// By layer, [pre, currents · post].
+    layers: Vec<Tensor<2>>,
+    /// Of W_out.
+    weight: Tensor<2>,
+    /// Of the readout's bias.
+    bias: Tensor<1>,
     /// Σ ½ δ² over steps, the mean of the batch.
     loss: f64,
-    /// Σ_t of the mean of z over the batch, by layer, and the steps.
+    /// Σ_t of the mean of z over the batch, by layer.
     spikes: Vec<Tensor<1>>,
+    /// Steps of the network.
     steps: usize,
 }
 
@@ -195,7 +251,10 @@ impl ActorCritic {
     /// If the configuration is not [valid](ActorCriticConfig::validate), or the signal does not speak of the readout's error.
     pub fn boxed(config: ActorCriticConfig, signal: Box<dyn LearningSignal>) -> Self {
         config.validate().unwrap_or_else(|error| panic!("ActorCriticConfig: {error}"));
-        assert!(signal.speaks_of_outputs(), "{signal:?} does not speak of the readout's error, which rewards give");
+        assert!(
+            signal.speaks_of_outputs(),
+            "{signal:?} does not speak of the readout's error, which rewards give"
+        );
         Self { signal, config }
     }
 
@@ -212,12 +271,16 @@ impl ActorCritic {
         let layers = network.layers.iter().map(|layer| {
             let synapses = layer.synapses(batch);
             let shape = [batch, synapses.post, synapses.pre];
-            let faded = vec![Tensor::zeros(shape, options.clone()); synapses.currents];
+            let faded: Vec<Tensor<3>> = vec![Tensor::zeros(shape, options.clone()); synapses.currents];
             let summed = SummedTraces::PerTrial(Vec::new());
-            LayerTraces { engine: EligibilityTraces::new(0.0, synapses, summed), traces: faded.clone(), faded }
+            LayerTraces {
+                engine: EligibilityTraces::new(0.0, synapses, summed),
+                traces: faded.clone(),
+                faded,
+            }
         });
         let weight = Tensor::zeros([batch, network.neurons(), outputs], options.clone());
-        let bias = Tensor::zeros([batch, outputs], options);
+        let bias = Tensor::zeros([batch, outputs], options.clone());
         ActorCriticState {
             initial: network.initial_state(batch),
             network: network.initial_state(batch),
@@ -226,7 +289,7 @@ impl ActorCritic {
             readout: ReadoutTraces { filtered: [None, None], faded: (weight, bias) },
             observed: None,
             pending: None,
-            found: Found::default(),
+            found: Found::new(&network, batch),
             time: 0,
         }
     }
@@ -261,10 +324,10 @@ impl ActorCritic {
         let (inputs, outputs, neurons) = last.expect("there is a step");
         let [_, _, width] = outputs.dims();
         let policy = Policy::of(&outputs.clone().reshape([batch, width]));
-        if let Some([rewards, before]) = state.pending.take() {
+        if let Some(Pending { rewards, values, going }) = state.pending.take() {
             // Equation 2.
             let next = policy.values.clone().reshape([batch, 1]);
-            state.reinforce(rewards + next.mul_scalar(self.config.discount) - before);
+            state.reinforce((rewards + next.mul_scalar(self.config.discount) - values) * going);
         }
         let ones = inputs.clone().narrow(2, 0, 1).ones_like();
         let chunk = BatchChunk {
@@ -306,27 +369,183 @@ impl ActorCritic {
         let options = network.options();
         let policy = Policy::of(&outputs.clone().reshape([batch, width]));
         // Equation 1.
-        let chosen = actions.iter().flat_map(|&action| (0..width - 1).map(move |k| f64::from(u8::from(k == action))));
+        let chosen =
+            actions.iter().flat_map(|&action| (0..width - 1).map(move |k| f64::from(u8::from(k == action))));
         let chosen = TensorData::new(chosen.collect::<Vec<_>>(), [batch, width - 1]);
         let of_policy = policy.probabilities.clone() - Tensor::from_data(chosen, options.clone());
-        let of_value = policy.values.clone().reshape([batch, 1]).zeros_like().sub_scalar(self.config.value_weight);
+        let of_value =
+            policy.values.clone().reshape([batch, 1]).zeros_like().sub_scalar(self.config.value_weight);
         let error = Tensor::cat(vec![of_policy, of_value], 1);
-        state.fade(&network, &chunk, [&outputs, &error.clone().unsqueeze_dim(0), &neurons], self.config.discount);
+        state.fade(
+            &network,
+            &chunk,
+            [&outputs, &error.clone().unsqueeze_dim(0), &neurons],
+            self.config.discount,
+        );
 
-        let column = |values: Vec<f64>| Tensor::<2>::from_data(TensorData::new(values, [batch, 1]), options.clone());
+        let column =
+            |values: Vec<f64>| Tensor::<2>::from_data(TensorData::new(values, [batch, 1]), options.clone());
         let rewards = column(rewards.to_vec());
         let values = policy.values.reshape([batch, 1]);
+        let going = column(ended.iter().map(|&ended| f64::from(u8::from(!ended))).collect());
         if ended.contains(&true) {
             // Nothing comes after the end: δ = r − V.
-            let over = column(ended.iter().map(|&ended| f64::from(u8::from(ended))).collect());
-            state.reinforce((rewards.clone() - values.clone()) * over.clone());
-            let going = over.neg().add_scalar(1.0);
+            let over = going.clone().neg().add_scalar(1.0);
+            state.reinforce((rewards.clone() - values.clone()) * over);
             state.begin_anew(&going);
-            // r = 0 and V = γ V of the new episode's start would still not be 0: an episode that ended waits for nothing.
-            state.pending = Some([rewards * going.clone(), values * going.clone()]);
-            state.going = Some(going);
-        } else {
-            state.pending = Some([rewards, values]);
         }
+        state.pending = Some(Pending { rewards, values, going });
+    }
+
+    /// What has come together since the last call, in the mean of the episodes, and the firing rates since then. The loss is ½ δ²
+    /// summed over steps.
+    ///
+    /// The δ of the last step is not in it: it is known when the next step is observed.
+    ///
+    /// # Panics
+    ///
+    /// If nothing has been observed since the last call.
+    pub fn gradients<C: Cell>(&self, network: &Network<C>, state: &mut ActorCriticState) -> Estimate {
+        let found = state.found.take();
+        let mut gradients = GradientsParams::new();
+        for (layer, gradient) in network.layers.iter().zip(found.layers) {
+            layer.register(gradient, &mut gradients);
+        }
+        register_feedback(state.signal.as_ref(), network, &found.weight, &mut gradients);
+        gradients.register(network.readout.weight.id, found.weight);
+        if let Some(bias) = &network.readout.bias {
+            gradients.register(bias.id, found.bias);
+        }
+        assert!(found.steps > 0, "nothing has been observed since gradients were taken");
+        let rate = |spikes: Tensor<1>| spikes.mul_scalar(1.0 / found.steps as f64);
+        Estimate {
+            loss: found.loss,
+            rate_loss: 0.0,
+            outputs: None,
+            firing_rates: found.spikes.into_iter().map(rate).collect(),
+            gradients,
+        }
+    }
+
+    /// What the learning signal does to the network after an optimizer has updated it.
+    pub fn after_update<C: Cell>(&self, network: Network<C>) -> Network<C> {
+        decay_weights(self.signal.as_ref(), network)
+    }
+}
+
+impl ActorCriticState {
+    /// Takes in a step of the network.
+    fn advance(&mut self, decay: f64, layers: Vec<LayerChunk>, neurons: &Tensor<3>) {
+        for ((layer, of_step), spikes) in self.layers.iter_mut().zip(layers).zip(&mut self.found.spikes) {
+            *spikes = spikes.clone() + of_step.outputs.clone().mean_dims(&[0, 1]).reshape([-1]);
+            let linearization = of_step.linearization.expect("asked for");
+            let chunk = Chunk { linearization: &linearization, pre: of_step.pre, signal: None, valid: None };
+            layer.engine.advance(chunk, true);
+            for (trace, e) in layer.traces.iter_mut().zip(layer.engine.take_trial_sums()) {
+                *trace = trace.clone().mul_scalar(decay) + e;
+            }
+        }
+        self.found.steps += 1;
+        self.time += 1;
+        let ones = neurons.clone().narrow(2, 0, 1).ones_like();
+        for (filtered, value) in self.readout.filtered.iter_mut().zip([neurons.clone(), ones]) {
+            *filtered = Some(low_pass_end(value, decay, filtered.take()));
+        }
+    }
+
+    /// Lets what was done fade, and adds what was done last.
+    fn fade<C: Cell>(
+        &mut self,
+        network: &Network<C>,
+        chunk: &BatchChunk,
+        [outputs, error, neurons]: [&Tensor<3>; 3],
+        discount: f64,
+    ) {
+        let context = SignalContext::new(network, chunk, [outputs, error, neurons], self.time - 1..self.time);
+        let signal = context.signal(self.signal.as_mut()).mul_scalar(network.readout.factor());
+        let mut first = 0;
+        for layer in &mut self.layers {
+            let neurons = layer.engine.synapses().post;
+            // L, [batch, post, 1].
+            let signal = signal.clone().narrow(2, first, neurons).permute([1, 2, 0]);
+            first += neurons;
+            for (faded, trace) in layer.faded.iter_mut().zip(&layer.traces) {
+                *faded = faded.clone().mul_scalar(discount) + trace.clone() * signal.clone();
+            }
+        }
+        let error = error.clone().swap_dims(0, 1);
+        let [batch, _, width] = error.dims();
+        let [neurons, ones] =
+            self.readout.filtered.clone().map(|filtered| filtered.expect("a step was observed"));
+        let (weight, bias) = &mut self.readout.faded;
+        let outer = neurons.unsqueeze_dim::<3>(2) * error.clone();
+        *weight = weight.clone().mul_scalar(discount) + outer.mul_scalar(network.readout.factor());
+        *bias = bias.clone().mul_scalar(discount) + error.reshape([batch, width]) * ones;
+    }
+
+    /// Adds what an error δ [batch, 1] makes of the faded traces (equation 3).
+    fn reinforce(&mut self, error: Tensor<2>) {
+        let [batch, _] = error.dims();
+        let share = error.clone().mul_scalar(1.0 / batch as f64);
+        let each = share.clone().unsqueeze_dim::<3>(2);
+        for (layer, found) in self.layers.iter().zip(&mut self.found.layers) {
+            let of_current =
+                |faded: &Tensor<3>| (faded.clone() * each.clone()).sum_dim(0).squeeze_dim::<2>(0).transpose();
+            let gradient = Tensor::cat(layer.faded.iter().map(of_current).collect(), 1);
+            *found = found.clone() + gradient;
+        }
+        let (weight, bias) = &self.readout.faded;
+        self.found.weight = self.found.weight.clone() + (weight.clone() * each).sum_dim(0).squeeze_dim(0);
+        self.found.bias = self.found.bias.clone() + (bias.clone() * share).sum_dim(0).squeeze_dim(0);
+        let squared = (error.clone() * error).mean().into_scalar::<f64>();
+        self.found.loss += 0.5 * squared;
+    }
+
+    /// Begins new episodes where `going`, [batch, 1], is 0 and not 1.
+    fn begin_anew(&mut self, going: &Tensor<2>) {
+        let each = going.clone().unsqueeze_dim::<3>(2);
+        self.network = self.network.choose(&self.initial, going);
+        for layer in &mut self.layers {
+            layer.engine.multiply_sequences(going);
+            for trace in layer.traces.iter_mut().chain(&mut layer.faded) {
+                *trace = trace.clone() * each.clone();
+            }
+        }
+        for filtered in self.readout.filtered.iter_mut().flatten() {
+            *filtered = filtered.clone() * going.clone();
+        }
+        let (weight, bias) = &mut self.readout.faded;
+        *weight = weight.clone() * each;
+        *bias = bias.clone() * going.clone();
+    }
+}
+
+impl Found {
+    /// Nothing yet.
+    fn new<C: Cell>(network: &Network<C>, batch: usize) -> Self {
+        let options = network.options();
+        let zeros = |shape: [usize; 2]| Tensor::zeros(shape, options.clone());
+        let layers = network.layers.iter();
+        Self {
+            layers: layers.clone().map(|layer| zeros(layer.synapses(batch).matrix())).collect(),
+            weight: zeros([network.neurons(), network.outputs()]),
+            bias: Tensor::zeros([network.outputs()], options.clone()),
+            loss: 0.0,
+            spikes: layers.map(|layer| Tensor::zeros([layer.cell.neurons()], options.clone())).collect(),
+            steps: 0,
+        }
+    }
+
+    /// What was found, and nothing in its place.
+    fn take(&mut self) -> Self {
+        let nothing = Self {
+            layers: self.layers.iter().map(Tensor::zeros_like).collect(),
+            weight: self.weight.zeros_like(),
+            bias: self.bias.zeros_like(),
+            loss: 0.0,
+            spikes: self.spikes.iter().map(Tensor::zeros_like).collect(),
+            steps: 0,
+        };
+        std::mem::replace(self, nothing)
     }
 }

@@ -228,6 +228,25 @@ impl EligibilityTraces {
         }
     }
 
+    /// Takes Σ_t e of each trial, by current, each [batch, post, pre]; the next sum begins at 0.
+    pub(crate) fn take_trial_sums(&mut self) -> Vec<Tensor<3>> {
+        match &mut self.summed {
+            SummedTraces::PerTrial(sums) => std::mem::take(sums).into_iter().flatten().collect(),
+            SummedTraces::Off | SummedTraces::OverBatch(_) => Vec::new(),
+        }
+    }
+
+    /// Multiplies the traces of each sequence by a factor, [batch, 1].
+    pub(crate) fn multiply_sequences(&mut self, factor: &Tensor<2>) {
+        let each = factor.clone().unsqueeze_dim::<3>(2);
+        let scale = |traces: &mut Tensor<3>| *traces = traces.clone() * each.clone();
+        self.vectors.iter_mut().flatten().flatten().for_each(scale);
+        self.filtered.iter_mut().flatten().for_each(scale);
+        if let Some(pre) = &mut self.filtered_pre {
+            *pre = pre.clone() * factor.clone();
+        }
+    }
+
     /// Takes over Σ_t e of other trials of the batch, where it is kept for each. The traces themselves have ended.
     pub(crate) fn join_trials(&mut self, others: Vec<Self>) {
         let SummedTraces::PerTrial(mine) = &mut self.summed else { return };

@@ -17,7 +17,7 @@ use crate::kernel;
 use crate::loss::{Objective, RateAveraging};
 use crate::network::{LayerChunk, Network, NetworkChunk, NetworkState, Purpose, RecurrentLayer};
 use crate::readout::ReadoutTraces;
-use crate::signal::{LearningSignal, SignalContext, register_feedback};
+use crate::signal::{LearningSignal, SignalContext, decay_weights, register_feedback};
 
 /// e-prop 1 (Bellec et al. 2019, arXiv:1901.09049): dE/dW_ji ≈ Σ_t L_j^t ē_ji^t. With a
 /// [learned signal](crate::signal::Learned), which multiplies the unfiltered e, it is the update of e-prop 2.
@@ -331,23 +331,8 @@ impl<C: Cell> GradientEstimator<C> for Eprop {
         kernel::in_parts(on_cpu, parts, run, Found::join, finish).expect("a batch has a sequence")
     }
 
-    fn after_update(&self, mut network: Network<C>) -> Network<C> {
-        let decay = self.signal.weight_decay();
-        if decay != 0.0 {
-            // A leaf again, as an optimizer leaves its parameters.
-            let shrink = |weights: Tensor<2>| {
-                let (autodiff, trained) = (weights.is_autodiff(), weights.is_require_grad());
-                let shrunk = weights.without_autodiff().mul_scalar(1.0 - decay);
-                match (autodiff, trained) {
-                    (true, true) => shrunk.autodiff().require_grad(),
-                    (true, false) => shrunk.autodiff(),
-                    (false, _) => shrunk,
-                }
-            };
-            network.readout.weight = network.readout.weight.map(shrink);
-            network.feedback = network.feedback.map(shrink);
-        }
-        network
+    fn after_update(&self, network: Network<C>) -> Network<C> {
+        decay_weights(self.signal.as_ref(), network)
     }
 }
 

@@ -166,3 +166,24 @@ pub(crate) fn register_feedback<C: Module>(
         gradients.register(network.feedback.id, gradient);
     }
 }
+
+/// Shrinks W_out and B as a signal asks for.
+pub(crate) fn decay_weights<C: Cell>(signal: &dyn LearningSignal, mut network: Network<C>) -> Network<C> {
+    let decay = signal.weight_decay();
+    if decay == 0.0 {
+        return network;
+    }
+    // A leaf again, as an optimizer leaves its parameters.
+    let shrink = |weights: Tensor<2>| {
+        let (autodiff, trained) = (weights.is_autodiff(), weights.is_require_grad());
+        let shrunk = weights.without_autodiff().mul_scalar(1.0 - decay);
+        match (autodiff, trained) {
+            (true, true) => shrunk.autodiff().require_grad(),
+            (true, false) => shrunk.autodiff(),
+            (false, _) => shrunk,
+        }
+    };
+    network.readout.weight = network.readout.weight.map(shrink);
+    network.feedback = network.feedback.map(shrink);
+    network
+}
