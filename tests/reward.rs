@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use burn::tensor::Tensor;
 use burn_eprop::estimator::Eprop;
-use burn_eprop::reward::{ActorCritic, ActorCriticConfig, Episode};
+use burn_eprop::reward::{ActorCritic, ActorCriticConfig, Episode, Outcome};
 use burn_eprop::signal::{Adaptive, LearningSignal, Random, Symmetric};
 use burn_eprop::{Batch, Cell, GradientEstimator, Loss, Network, Objective};
 use eprop_tests::case::{Build, Case, Problem, float64, tensor};
@@ -88,9 +88,7 @@ fn online<C: Cell>(
         };
         let (found, expected) = (values(&policy.values), of_step(|episode, step| episode.values[step]));
         assert!(found.iter().zip(&expected).all(|(v, expected)| (v - expected).abs() < 1e-10));
-        let actions: Vec<usize> = played.episodes.iter().map(|episode| episode.actions[step]).collect();
-        let rewards = of_step(|episode, step| episode.rewards[step]);
-        agent.learn(network, &mut state, &actions, &rewards, &vec![step + 1 == steps; batch]);
+        agent.learn(network, &mut state, &outcomes(played, step, &vec![step + 1 == steps; batch]));
         if (step + 1) % every == 0 || step + 1 == steps {
             let found = Findings::new(network, &agent.gradients(network, &mut state));
             match &mut all {
@@ -100,6 +98,14 @@ fn online<C: Cell>(
         }
     }
     all.expect("there is a step")
+}
+
+/// What was done in a step and brought, and where an episode ends with it.
+fn outcomes(played: &Played, step: usize, ended: &[bool]) -> Vec<Option<Outcome>> {
+    let outcome = |(episode, &ended): (&Episode, &bool)| {
+        Some(Outcome { action: episode.actions[step], reward: episode.rewards[step], ended })
+    };
+    played.episodes.iter().zip(ended).map(outcome).collect()
 }
 
 /// Sums of δ F_γ(L ē) over an episode are the gradient of its loss, for every cell, stacked layers, filters and signals, and for
@@ -141,9 +147,7 @@ fn episodes_that_follow_each_other<C: Cell>(build: Build<C>) {
     let mut state = agent.start(network, 2);
     for step in 0..11 {
         agent.observe(network, &mut state, played.observations.clone().narrow(1, step, 1));
-        let actions: Vec<usize> = played.episodes.iter().map(|episode| episode.actions[step]).collect();
-        let rewards: Vec<f64> = played.episodes.iter().map(|episode| episode.rewards[step]).collect();
-        agent.learn(network, &mut state, &actions, &rewards, &ends(step));
+        agent.learn(network, &mut state, &outcomes(&played, step, &ends(step)));
     }
     let together = Findings::new(network, &agent.gradients(network, &mut state));
 
@@ -170,6 +174,30 @@ fn episodes_that_follow_each_other<C: Cell>(build: Build<C>) {
     // The mean of two episodes side by side.
     apart.gradients.values_mut().flatten().for_each(|value| *value /= 2.0);
     assert_same_gradients("side by side", &together.gradients, &apart.gradients, 1e-10);
+}
+
+/// In a place without an episode nothing is learnt.
+#[test]
+fn places_without_an_episode_learn_nothing() {
+    let case = Case { batch: 2, ..Case::new(12) };
+    let problem = Problem::new(&case, eprop_tests::cells::alif, &float64(&Device::flex()));
+    let (network, agent) = (&problem.network, ActorCritic::new(CONFIG, Symmetric));
+    let played = play(&problem, 1, &mut case.rng(8));
+    let found = |places: usize| {
+        let mut state = agent.start(network, places);
+        for step in 0..case.steps {
+            let observations = played.observations.clone().narrow(0, 0, places).narrow(1, step, 1);
+            agent.observe(network, &mut state, observations);
+            let mut outcomes = outcomes(&played, step, &[step == 9, false]);
+            // The episode of the second place ends, and none follows.
+            outcomes[1] = None;
+            agent.learn(network, &mut state, &outcomes[..places]);
+        }
+        Findings::new(network, &agent.gradients(network, &mut state))
+    };
+    let (alone, mut beside) = (found(1), found(2));
+    beside.gradients.values_mut().flatten().for_each(|value| *value *= 2.0);
+    assert_same_gradients("beside an empty place", &beside.gradients, &alone.gradients, 1e-12);
 }
 
 fn zeros<C: Cell>(observations: &Tensor<3>, network: &Network<C>) -> Tensor<3> {
@@ -203,14 +231,14 @@ fn actions_are_drawn_by_their_probabilities() {
 }
 
 #[test]
-#[should_panic(expected = "actions, rewards and ends [1, 2, 2] of 2 episodes")]
-fn each_episode_has_an_action() {
+#[should_panic(expected = "1 outcomes of 2 episodes")]
+fn each_episode_has_an_outcome() {
     let case = Case { batch: 2, ..Case::new(5) };
     let problem = Problem::new(&case, eprop_tests::cells::lif, &float64(&Device::flex()));
     let agent = ActorCritic::new(CONFIG, Symmetric);
     let mut state = agent.start(&problem.network, 2);
     agent.observe(&problem.network, &mut state, problem.batch.inputs().clone());
-    agent.learn(&problem.network, &mut state, &[0], &[0.0, 0.0], &[false, false]);
+    agent.learn(&problem.network, &mut state, &[None]);
 }
 
 #[test]

@@ -162,7 +162,7 @@ struct Pending {
     rewards: Tensor<2>,
     /// V^t
     values: Tensor<2>,
-    /// 0 where the episode has ended with the step, whose δ has then been, and 1 elsewhere.
+    /// 1 where the episode goes on, and 0 where it has ended with the step, whose δ has then been, or where there is none.
     going: Tensor<2>,
 }
 
@@ -191,6 +191,28 @@ struct Found {
     spikes: Vec<Tensor<1>>,
     /// Steps of the network.
     steps: usize,
+}
+
+/// What was done in an episode, and what it brought.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outcome {
+    /// a, counted from 0.
+    pub action: usize,
+    /// r.
+    pub reward: f64,
+    /// Whether the episode has ended with it.
+    pub ended: bool,
+}
+
+/// # Panics
+///
+/// If these are not outcomes of so many places and actions.
+fn check(outcomes: &[Option<Outcome>], places: usize, actions: usize) {
+    assert_eq!(outcomes.len(), places, "{} outcomes of {places} episodes", outcomes.len());
+    for Outcome { action, reward, .. } in outcomes.iter().flatten() {
+        assert!(*action < actions, "action {action} of {actions} actions");
+        assert!(reward.is_finite(), "a reward of {reward} is not finite");
+    }
 }
 
 /// What to do, and what it is worth.
@@ -222,6 +244,20 @@ impl Policy {
     pub fn best(&self) -> Vec<usize> {
         let best: Tensor<2, Int> = self.probabilities.clone().argmax(1);
         best.to_data().iter::<i64>().map(|action| action as usize).collect()
+    }
+
+    /// err, [batch, K + 1] (equation 1).
+    fn error(&self, outcomes: &[Option<Outcome>], value_weight: f64) -> Tensor<2> {
+        let [batch, actions] = self.probabilities.dims();
+        let row = |outcome: &Option<Outcome>| {
+            let taken = outcome.map(|outcome| outcome.action);
+            (0..actions).map(move |action| f64::from(u8::from(Some(action) == taken)))
+        };
+        let taken = TensorData::new(outcomes.iter().flat_map(row).collect::<Vec<_>>(), [batch, actions]);
+        let options = (&self.values.device(), self.values.dtype());
+        let of_policy = self.probabilities.clone() - Tensor::from_data(taken, options);
+        let of_value = self.values.clone().reshape([batch, 1]).zeros_like().sub_scalar(value_weight);
+        Tensor::cat(vec![of_policy, of_value], 1)
     }
 
     /// π and V of outputs [batch, K + 1].
@@ -342,55 +378,39 @@ impl ActorCritic {
         policy
     }
 
-    /// Takes in what was done after the last observations, an action for each episode, what it brought, and whether the episode
-    /// has ended with it. The next episode then begins in the same place of the batch.
+    /// Takes in what was done after the last observations and what it brought, in each episode. Where one has ended, the next begins
+    /// in its place; where there is none, nothing is learnt.
     ///
     /// # Panics
     ///
-    /// If nothing was observed, there is not one of each for each episode, an action does not exist, or a reward is not finite.
+    /// If nothing was observed, there is not an outcome for each place, an action does not exist, or a reward is not finite.
     pub fn learn<C: Cell>(
         &self,
         network: &Network<C>,
         state: &mut ActorCriticState,
-        actions: &[usize],
-        rewards: &[f64],
-        ended: &[bool],
+        outcomes: &[Option<Outcome>],
     ) {
         let Observed { chunk, outputs, neurons } =
             state.observed.take().expect("something must be observed before it is learnt from");
         let [_, batch, width] = outputs.dims();
-        let given = [actions.len(), rewards.len(), ended.len()];
-        assert_eq!(given, [batch; 3], "actions, rewards and ends {given:?} of {batch} episodes");
-        if let Some(action) = actions.iter().find(|&&action| action + 1 >= width) {
-            panic!("action {action} of {} actions", width - 1);
-        }
-        assert!(rewards.iter().all(|reward| reward.is_finite()), "rewards {rewards:?} must be finite");
+        check(outcomes, batch, width - 1);
         let network = network.valid();
         let options = network.options();
+        let column = |value: fn(&Outcome) -> f64| {
+            let values = outcomes.iter().map(|outcome| outcome.as_ref().map_or(0.0, value));
+            let data = TensorData::new(values.collect::<Vec<_>>(), [batch, 1]);
+            Tensor::<2>::from_data(data, options.clone())
+        };
         let policy = Policy::of(&outputs.clone().reshape([batch, width]));
-        // Equation 1.
-        let chosen =
-            actions.iter().flat_map(|&action| (0..width - 1).map(move |k| f64::from(u8::from(k == action))));
-        let chosen = TensorData::new(chosen.collect::<Vec<_>>(), [batch, width - 1]);
-        let of_policy = policy.probabilities.clone() - Tensor::from_data(chosen, options.clone());
-        let of_value =
-            policy.values.clone().reshape([batch, 1]).zeros_like().sub_scalar(self.config.value_weight);
-        let error = Tensor::cat(vec![of_policy, of_value], 1);
-        state.fade(
-            &network,
-            &chunk,
-            [&outputs, &error.clone().unsqueeze_dim(0), &neurons],
-            self.config.discount,
-        );
+        let error = policy.error(outcomes, self.config.value_weight) * column(|_| 1.0);
+        let error = error.unsqueeze_dim(0);
+        state.fade(&network, &chunk, [&outputs, &error, &neurons], self.config.discount);
 
-        let column =
-            |values: Vec<f64>| Tensor::<2>::from_data(TensorData::new(values, [batch, 1]), options.clone());
-        let rewards = column(rewards.to_vec());
-        let values = policy.values.reshape([batch, 1]);
-        let going = column(ended.iter().map(|&ended| f64::from(u8::from(!ended))).collect());
-        if ended.contains(&true) {
+        let (rewards, values) = (column(|outcome| outcome.reward), policy.values.reshape([batch, 1]));
+        let going = column(|outcome| f64::from(u8::from(!outcome.ended)));
+        if outcomes.iter().any(|outcome| outcome.is_none_or(|outcome| outcome.ended)) {
             // Nothing comes after the end: δ = r − V.
-            let over = going.clone().neg().add_scalar(1.0);
+            let over = column(|outcome| f64::from(u8::from(outcome.ended)));
             state.reinforce((rewards.clone() - values.clone()) * over);
             state.begin_anew(&going);
         }

@@ -9,6 +9,7 @@
 //! | [`store_recall`] | a bit, to be held until it is asked for |
 //! | [`timit`] | TIMIT: phones of every frame, folding, the corpus's own splits |
 //! | [`speech_commands`] | spoken words in one-second recordings |
+//! | [`environments`] | actions and rewards: a delayed choice, a maze with memory |
 //! | [`copy_repeat`] | copy-repeat: sequences and curriculum |
 //! | [`text`] | text as characters |
 //! | [`pattern_generation`] | sums of sines from frozen noise, and the error measure |
@@ -22,6 +23,7 @@ pub mod arm_reaching;
 pub mod audio;
 pub mod clock;
 pub mod copy_repeat;
+pub mod environments;
 pub mod evidence_accumulation;
 pub mod features;
 pub mod pattern_generation;
