@@ -5,6 +5,8 @@
 //! | [`audio`] | WAV files as mono samples at one sample rate |
 //! | [`features`] | log-mel features and MFCC of speech, z-scoring |
 //! | [`spoken_digits`] | the spoken digits: index, splits, loading |
+//! | [`idx`] | arrays of bytes in IDX files, the format of MNIST |
+//! | [`sequential_images`] | images shown row by row or pixel by pixel |
 //! | [`copy_repeat`] | copy-repeat: sequences and curriculum |
 //! | [`text`] | text as characters |
 //! | [`pattern_generation`] | sums of sines from frozen noise, and the error measure |
@@ -19,12 +21,16 @@ pub mod audio;
 pub mod clock;
 pub mod copy_repeat;
 pub mod features;
+pub mod idx;
 pub mod pattern_generation;
 pub mod plot;
 pub mod population_code;
 mod range_error;
+pub mod sequential_images;
 pub mod sine_regression;
+mod split;
 pub mod spoken_digits;
 pub mod text;
 
 pub use range_error::RangeError;
+pub use split::Split;

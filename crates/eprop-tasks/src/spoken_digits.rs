@@ -17,22 +17,9 @@ use crate::audio::{AudioError, read_wav};
 use crate::features::{Frames, LogMel, LogMelConfig};
 use crate::range_error::RangeError;
 
+pub use crate::split::Split;
 pub use recording::Recording;
 use recording::{PATTERN, recordings_in};
-
-/// Which part of the recordings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Split {
-    /// Neither validation nor test.
-    Train,
-    /// Held out of the training recordings, to choose settings on.
-    Validation,
-    /// Held out by [`SpokenDigitsConfig::held_out`].
-    Test,
-    /// Every recording.
-    All,
-}
 
 /// Which recordings make up the test set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
