@@ -5,6 +5,7 @@
 //! | [`audio`] | WAV files as mono samples at one sample rate |
 //! | [`features`] | log-mel features and MFCC of speech, z-scoring |
 //! | [`spoken_digits`] | the spoken digits: index, splits, loading |
+//! | [`shd`] | the Spiking Heidelberg Digits: spikes in time bins, splits, loading |
 //! | [`idx`] | arrays of bytes in IDX files, the format of MNIST |
 //! | [`sequential_images`] | images shown row by row or pixel by pixel |
 //! | [`copy_repeat`] | copy-repeat: sequences and curriculum |
@@ -27,6 +28,7 @@ pub mod plot;
 pub mod population_code;
 mod range_error;
 pub mod sequential_images;
+pub mod shd;
 pub mod sine_regression;
 mod split;
 pub mod spoken_digits;
