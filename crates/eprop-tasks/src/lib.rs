@@ -10,6 +10,9 @@
 //! | [`timit`] | TIMIT: phones of every frame, folding, the corpus's own splits |
 //! | [`speech_commands`] | spoken words in one-second recordings |
 //! | [`environments`] | actions and rewards: a delayed choice, a maze with memory |
+//! | [`shd`] | the Spiking Heidelberg Digits: spikes in time bins, splits, loading |
+//! | [`idx`] | arrays of bytes in IDX files, the format of MNIST |
+//! | [`sequential_images`] | images shown row by row or pixel by pixel |
 //! | [`copy_repeat`] | copy-repeat: sequences and curriculum |
 //! | [`text`] | text as characters |
 //! | [`pattern_generation`] | sums of sines from frozen noise, and the error measure |
@@ -26,12 +29,15 @@ pub mod copy_repeat;
 pub mod environments;
 pub mod evidence_accumulation;
 pub mod features;
+pub mod idx;
 pub mod pattern_generation;
 pub mod plot;
 mod poisson;
 pub mod population_code;
 mod quoted;
 mod range_error;
+pub mod sequential_images;
+pub mod shd;
 pub mod sine_regression;
 pub mod speech_commands;
 mod split;
