@@ -261,8 +261,13 @@ impl Policy {
     }
 
     /// π and V of outputs [batch, K + 1].
-    fn of(outputs: &Tensor<2>) -> Self {
+    ///
+    /// # Panics
+    ///
+    /// If there are less than two outputs, an action and the value.
+    pub fn of(outputs: &Tensor<2>) -> Self {
         let [batch, width] = outputs.dims();
+        assert!(width >= 2, "{width} outputs, but a policy and a value need at least 2");
         Self {
             probabilities: softmax(outputs.clone().narrow(1, 0, width - 1), 1),
             values: outputs.clone().narrow(1, width - 1, 1).reshape([batch]),

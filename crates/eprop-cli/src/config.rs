@@ -22,6 +22,7 @@ use crate::device::DeviceName;
 use crate::method::{CellName, MethodName, SignalName};
 use crate::model;
 use crate::presets;
+use crate::reward::RewardSettings;
 use crate::task::CharacterModelConfig;
 use crate::validation::ValidationSettings;
 
@@ -36,8 +37,12 @@ pub enum TaskName {
     CharacterModel,
     /// Sequences of random bits, to be repeated; needs no data.
     CopyRepeat,
+    /// A cue, a delay, a choice that is rewarded; needs no data.
+    DelayedChoice,
     /// Cues on two sides, to be counted and remembered; needs no data.
     EvidenceAccumulation,
+    /// A maze in which what was seen at its start tells where to go, with rewards; needs no data.
+    MemoryMaze,
     /// Sums of sines from frozen noise; needs no data.
     PatternGeneration,
     /// Recordings of spoken digits; needs --data.
@@ -207,6 +212,8 @@ pub struct RunConfig {
     /// The gradient behind windows.
     #[serde(default)]
     pub synthetic: SyntheticSettings,
+    /// What tasks with rewards have.
+    pub reward: Option<RewardSettings>,
     /// The task's own settings.
     pub character_model: Option<CharacterModelConfig>,
     /// The task's own settings.
@@ -287,14 +294,19 @@ impl RunConfig {
         let source = args.config.as_deref();
         let task = choice(&asked, "task", source)?.unwrap_or(TaskName::PatternGeneration);
         let default_cell = match task {
-            TaskName::CharacterModel | TaskName::CopyRepeat => CellName::Lstm,
+            TaskName::CharacterModel | TaskName::CopyRepeat | TaskName::MemoryMaze => CellName::Lstm,
             TaskName::PatternGeneration => CellName::Lif,
-            TaskName::EvidenceAccumulation | TaskName::SpokenDigits | TaskName::StoreRecall => CellName::Alif,
+            TaskName::DelayedChoice
+            | TaskName::EvidenceAccumulation
+            | TaskName::SpokenDigits
+            | TaskName::StoreRecall => CellName::Alif,
         };
         let cell = choice(&asked, "cell", source)?.unwrap_or(default_cell);
         let default_method = match task {
             TaskName::CharacterModel | TaskName::CopyRepeat => MethodName::Eprop3,
-            TaskName::EvidenceAccumulation
+            TaskName::DelayedChoice
+            | TaskName::EvidenceAccumulation
+            | TaskName::MemoryMaze
             | TaskName::PatternGeneration
             | TaskName::SpokenDigits
             | TaskName::StoreRecall => MethodName::Eprop,
@@ -327,6 +339,7 @@ impl RunConfig {
         let objective = match self.task {
             TaskName::PatternGeneration => Objective::sum(Loss::MeanSquaredError),
             TaskName::CopyRepeat => Objective::mean(Loss::SigmoidCrossEntropy),
+            TaskName::DelayedChoice | TaskName::MemoryMaze => Objective::sum(Loss::ActorCritic),
             TaskName::CharacterModel
             | TaskName::EvidenceAccumulation
             | TaskName::SpokenDigits
@@ -363,8 +376,12 @@ impl RunConfig {
         ensure!(valid, "checkpoint_seconds is {seconds}, but must be finite and at least 0");
         self.validation.map_or(Ok(()), |settings| settings.validate())?;
         self.synthetic.validate(self.method, self.schedule)?;
+        if self.task.has_rewards() {
+            let settings = self.reward.as_ref().context("the settings lack [reward]")?;
+            settings.validate(self)?;
+        }
         ensure!(
-            self.update == Update::Sequence || self.method.has_windows(),
+            self.update == Update::Sequence || self.method.has_windows() || self.task.has_rewards(),
             "update is window, but only eprop3, truncated-bptt and truncated-bptt-sg have windows"
         );
         SignalName::Adaptive.create(self.signal_decay).context("signal_decay")?;

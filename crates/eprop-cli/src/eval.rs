@@ -10,7 +10,7 @@ use crate::model::{self, WithNetwork};
 use crate::run_folder::RunFolder;
 use crate::task::{self, Task};
 use crate::train::{CONFIG, MODEL};
-use crate::{one_shot, output};
+use crate::{one_shot, output, reward};
 
 /// Prints the metrics of a run's network.
 ///
@@ -26,6 +26,9 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     config.data = args.data.clone().or(config.data);
     config.device = args.device.unwrap_or(config.device);
     let device = config.device.open()?;
+    if config.task.has_rewards() {
+        return reward::evaluate(args, &config, &device);
+    }
     let task = task::evaluate(&config, &folder, &device)?;
     let (inputs, outputs) = (task.inputs(), task.outputs());
     let evaluation = Evaluation { config: &config, folder: &folder, task, split: args.split };

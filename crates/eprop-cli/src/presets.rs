@@ -2,6 +2,7 @@
 
 use burn_eprop::cell::InputNormalization;
 use eprop_tasks::copy_repeat::CopyRepeatConfig;
+use eprop_tasks::environments::{DelayedChoiceConfig, MemoryMazeConfig};
 use eprop_tasks::evidence_accumulation::EvidenceAccumulationConfig;
 use eprop_tasks::pattern_generation::PatternGenerationConfig;
 use eprop_tasks::spoken_digits::SpokenDigitsConfig;
@@ -13,6 +14,7 @@ use crate::config::{
 };
 use crate::device::DeviceName;
 use crate::method::{CellName, MethodName, SignalName};
+use crate::reward::RewardSettings;
 use crate::task::CharacterModelConfig;
 use crate::validation::ValidationSettings;
 
@@ -21,7 +23,9 @@ pub fn of(task: TaskName, cell: CellName, method: MethodName) -> RunConfig {
     match task {
         TaskName::CharacterModel => character_model(cell, method),
         TaskName::CopyRepeat => copy_repeat(cell, method),
+        TaskName::DelayedChoice => delayed_choice(cell, method),
         TaskName::EvidenceAccumulation => evidence_accumulation(cell, method),
+        TaskName::MemoryMaze => memory_maze(cell, method),
         TaskName::PatternGeneration => pattern_generation(cell, method),
         TaskName::SpokenDigits => spoken_digits(cell, method),
         TaskName::StoreRecall => store_recall(cell, method),
@@ -68,6 +72,7 @@ fn pattern_generation(cell: CellName, method: MethodName) -> RunConfig {
         },
         rate: (!lstm).then_some(RateSettings { strength: 300.0, target_hz: 10.0 }),
         synthetic: SyntheticSettings { kind: default_synthetic(method), ..SyntheticSettings::default() },
+        reward: None,
         character_model: None,
         copy_repeat: None,
         evidence_accumulation: None,
@@ -177,7 +182,7 @@ fn evidence_accumulation(cell: CellName, method: MethodName) -> RunConfig {
         batch: 32,
         chunk: 250,
         lr: 5e-3,
-        schedule: Schedule::Constant,
+        schedule: Schedule::Cosine,
         validation: Some(ValidationSettings { every: 20, criterion: 0.93, stop: false }),
         network: NetworkSettings {
             tau_membrane_ms: 20.0,
@@ -220,5 +225,49 @@ fn store_recall(cell: CellName, method: MethodName) -> RunConfig {
         evidence_accumulation: None,
         store_recall: Some(StoreRecallConfig::default()),
         ..evidence
+    }
+}
+
+/// A cue of 20 ms, a delay of 100 ms and a choice.
+fn delayed_choice(cell: CellName, method: MethodName) -> RunConfig {
+    let evidence = evidence_accumulation(cell, method);
+    let online = method == MethodName::Eprop;
+    RunConfig {
+        task: TaskName::DelayedChoice,
+        signal: SignalName::Symmetric,
+        iterations: 300,
+        batch: 16,
+        chunk: 1,
+        update: if online { Update::Window } else { Update::Sequence },
+        lr: 5e-3,
+        validation: None,
+        network: NetworkSettings { neurons: 50, tau_adaptation_ms: 200.0, ..evidence.network.clone() },
+        rate: None,
+        reward: Some(RewardSettings {
+            discount: 0.95,
+            value_weight: 0.5,
+            steps_per_observation: 10,
+            delayed_choice: Some(DelayedChoiceConfig::default()),
+            memory_maze: None,
+        }),
+        evidence_accumulation: None,
+        ..evidence
+    }
+}
+
+/// A corridor of six cells.
+fn memory_maze(cell: CellName, method: MethodName) -> RunConfig {
+    let choice = delayed_choice(cell, method);
+    let lstm = cell == CellName::Lstm;
+    RunConfig {
+        task: TaskName::MemoryMaze,
+        iterations: 500,
+        reward: choice.reward.as_ref().map(|reward| RewardSettings {
+            steps_per_observation: if lstm { 1 } else { 10 },
+            delayed_choice: None,
+            memory_maze: Some(MemoryMazeConfig::default()),
+            ..reward.clone()
+        }),
+        ..choice
     }
 }

@@ -1,32 +1,29 @@
-//! `eprop train`.
+//! `eprop train`: what all runs of a network have in common. What they do in an iteration is a [`Lesson`].
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Error, Result, anyhow, ensure};
 use burn::grad_clipping::GradientClippingConfig;
 use burn::lr_scheduler::LrSchedulerConfig;
 use burn::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
-use burn::lr_scheduler::module_lr_scheduler::{ModuleLrScheduler, ModuleLrSchedulerConfig};
+use burn::lr_scheduler::module_lr_scheduler::{
+    ModuleLearningRate, ModuleLrScheduler, ModuleLrSchedulerConfig,
+};
 use burn::module::{Module, ParamGroup};
 use burn::optim::{AdamConfig, ModuleOptimizer, OptimizerRecord, SgdConfig};
 use burn::tensor::Device;
-use burn_eprop::estimator::mean_firing_rate;
-use burn_eprop::hook::Report;
-use burn_eprop::{Cell, Network, OptimizerHook};
+use burn_eprop::{Cell, Network};
 
 use crate::checkpoint::{CHECKPOINT, Checkpoint};
-use crate::cli::{SplitName, TrainArgs};
-use crate::config::{OptimizerName, RunConfig, Schedule, Update, read_table};
-use crate::method::{Method, MethodState, learn};
-use crate::metrics::EvaluationMetrics;
-use crate::model::{self, WithNetwork};
+use crate::cli::TrainArgs;
+use crate::config::{OptimizerName, RunConfig, Schedule, read_table};
 use crate::progress::Progress;
 use crate::run_folder::RunFolder;
 use crate::table::Table;
-use crate::task::{self, Example, Task};
-use crate::{one_shot, output, plots, validation};
+use crate::task::STATISTICS;
+use crate::{model, one_shot, output, reward, sequence};
 
 /// Name of a run's file with its settings.
 pub const CONFIG: &str = "config.toml";
@@ -38,6 +35,7 @@ pub const METRICS: &str = "metrics.csv";
 pub const EVALUATION: &str = "evaluation.json";
 /// Name in it of the iteration at which the task was solved.
 pub const SOLVED_AT: &str = "solved_at";
+
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
@@ -61,13 +59,12 @@ pub fn run(args: &TrainArgs, interrupted: &AtomicBool) -> Result<Ending> {
     }
     let config = RunConfig::resolve(args)?;
     let device = config.device.open()?;
-    let task = task::train(&config, &device)?;
-    let folder = RunFolder::create(args.out.as_deref(), &name(&config))?;
-    folder.write(CONFIG, config.to_toml().as_bytes())?;
-    if let Some(statistics) = task.statistics() {
-        folder.write(task::STATISTICS, statistics.as_bytes())?;
-    }
-    Training { config: &config, folder: &folder, interrupted, task, checkpoint: None }.run(&device)
+    let create = || -> Result<RunFolder> {
+        let folder = RunFolder::create(args.out.as_deref(), &name(&config))?;
+        folder.write(CONFIG, config.to_toml().as_bytes())?;
+        Ok(folder)
+    };
+    begin(&config, create, None, &device, interrupted)
 }
 
 /// Goes on with a run from its last checkpoint, as if it had never been interrupted.
@@ -84,13 +81,26 @@ pub fn resume(path: &Path, interrupted: &AtomicBool) -> Result<Ending> {
     let config = RunConfig::read(&folder.file(CONFIG))?;
     let device = config.device.open()?;
     let checkpoint = Checkpoint::last(&folder, config.iterations)?;
-    let mut task = task::train(&config, &device)?;
-    if let Some(checkpoint) = &checkpoint {
-        let file = folder.file(CHECKPOINT);
-        task.restore(checkpoint.statistics.as_deref()).with_context(|| file.display().to_string())?;
+    let open = || folder.remove(EVALUATION).map(|()| folder);
+    begin(&config, open, checkpoint, &device, interrupted)
+}
+
+/// Looks at task and data before there is a folder.
+fn begin(
+    config: &RunConfig,
+    folder: impl FnOnce() -> Result<RunFolder>,
+    checkpoint: Option<Checkpoint>,
+    device: &Device,
+    interrupted: &AtomicBool,
+) -> Result<Ending> {
+    if config.task.has_rewards() {
+        reward::check(config)?;
+        let run = Run { config, folder: &folder()?, interrupted, checkpoint };
+        return reward::train(run, device);
     }
-    folder.remove(EVALUATION)?;
-    Training { config: &config, folder: &folder, interrupted, task, checkpoint }.run(&device)
+    let task = sequence::task(config, checkpoint.as_ref(), device)?;
+    let run = Run { config, folder: &folder()?, interrupted, checkpoint };
+    sequence::train(run, task, device)
 }
 
 fn name(config: &RunConfig) -> String {
@@ -99,29 +109,68 @@ fn name(config: &RunConfig) -> String {
     format!("{}-{}-{}", name("task"), name("cell"), name("method"))
 }
 
-struct Training<'a> {
-    config: &'a RunConfig,
-    folder: &'a RunFolder,
-    interrupted: &'a AtomicBool,
-    task: Box<dyn Task>,
-    checkpoint: Option<Checkpoint>,
+/// What a run does in an iteration, and what it tells at the end.
+pub(crate) trait Lesson<C: Cell> {
+    /// What is measured in each iteration.
+    fn columns(&self) -> Vec<String>;
+
+    /// Learns in an iteration, counted from 1. Returns the network and what was measured, or why nothing was learnt.
+    fn learn(
+        &mut self,
+        iteration: usize,
+        learning_rate: ModuleLearningRate,
+        network: Network<C>,
+        metrics: &Table,
+    ) -> (Network<C>, Result<Vec<f64>>);
+
+    /// The optimizer.
+    fn optimizer(&self) -> &ModuleOptimizer;
+
+    /// What must be kept beside the network, as TOML.
+    fn statistics(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether there is no need to go on.
+    fn is_over(&self, _metrics: &Table) -> bool {
+        false
+    }
+
+    /// Evaluates the network, draws plots, and returns what a person is told.
+    fn conclude(&self, network: &Network<C>, metrics: &Table) -> Result<Vec<String>>;
 }
 
-impl WithNetwork for Training<'_> {
-    type Output = Ending;
+/// A run of a network: its settings, its folder and where it goes on from.
+pub(crate) struct Run<'a> {
+    pub(crate) config: &'a RunConfig,
+    pub(crate) folder: &'a RunFolder,
+    pub(crate) interrupted: &'a AtomicBool,
+    pub(crate) checkpoint: Option<Checkpoint>,
+}
 
-    fn run<C: Cell>(mut self, mut network: Network<C>) -> Result<Ending> {
-        let mut metrics = Table::new(self.columns());
-        let mut state = None;
+impl Run<'_> {
+    /// Fills the network from the checkpoint, if there is one, and makes the optimizer.
+    pub(crate) fn restore<C: Cell>(&self, network: Network<C>) -> Result<(Network<C>, ModuleOptimizer)> {
+        let Some(checkpoint) = &self.checkpoint else {
+            return Ok((network, self.optimizer(None)));
+        };
+        let file = self.folder.file(CHECKPOINT);
+        let (network, state) = checkpoint.restore(network).with_context(|| file.display().to_string())?;
+        Ok((network, self.optimizer(Some(state))))
+    }
+
+    /// Goes through all iterations that have not been done.
+    pub(crate) fn go<C: Cell>(
+        mut self,
+        mut network: Network<C>,
+        mut lesson: impl Lesson<C>,
+    ) -> Result<Ending> {
+        let mut metrics = Table::new(lesson.columns());
         if let Some(checkpoint) = self.checkpoint.take() {
-            let file = self.folder.file(CHECKPOINT);
-            let restored = checkpoint.restore(network).with_context(|| file.display().to_string())?;
-            (network, state) = (restored.0, Some(restored.1));
             let fits = metrics.columns() == checkpoint.metrics.columns();
             ensure!(fits, "the checkpoint of {} is not that of its settings", self.folder.path().display());
             metrics = checkpoint.metrics;
         }
-        let mut hook = self.hook(&network, state)?;
         let mut scheduler = self.scheduler(&network)?;
         (0..metrics.len()).for_each(|_| drop(scheduler.step()));
         let mut progress = Progress::new(self.config.iterations);
@@ -129,65 +178,64 @@ impl WithNetwork for Training<'_> {
         let mut saved = Instant::now();
         let mut ending = Ending::Complete;
         for iteration in metrics.len() + 1..=self.config.iterations {
-            if self.is_solved(&metrics) {
+            if lesson.is_over(&metrics) {
                 break;
             }
-            let example = self.task.example(iteration);
-            let learning_rate = scheduler.step();
-            let lr = learning_rate.base();
-            let windows = (self.config.update == Update::Window).then_some(self.config.chunk);
-            let (updated, report) = learn(&mut hook, learning_rate, network, &example.batch, windows);
+            let (updated, row) = lesson.learn(iteration, scheduler.step(), network, &metrics);
             network = updated;
-            if let Some(error) = &report.non_finite {
-                progress.finish();
-                self.save(&network, &hook, &metrics)?;
-                let folder = self.folder.path().display();
-                return Err(anyhow!("iteration {iteration}: {error}; the run up to there is in {folder}"));
+            match row {
+                Ok(row) => metrics.push(row),
+                Err(error) => {
+                    progress.finish();
+                    return Err(self.broken_off(&network, &lesson, &metrics, error));
+                }
             }
-            let validated = self.validate(iteration, &network, &metrics)?;
-            metrics.push(self.row(iteration, lr, &report, &example, validated));
-            progress.update(iteration, || self.message(&metrics));
+            progress.update(iteration, || message(&metrics));
             if self.interrupted.load(Ordering::Relaxed) {
                 ending = Ending::Interrupted;
                 break;
             }
             if saved.elapsed().as_secs_f64() >= self.config.checkpoint_seconds {
-                self.save(&network, &hook, &metrics)?;
+                self.save(&network, &lesson, &metrics)?;
                 saved = Instant::now();
             }
         }
         progress.finish();
-        self.save(&network, &hook, &metrics)?;
-        self.conclude(&network.valid(), &metrics, started.elapsed(), ending)?;
+        self.save(&network, &lesson, &metrics)?;
+        let seconds = started.elapsed().as_secs_f64();
+        let said = lesson
+            .conclude(&network.valid(), &metrics)
+            .with_context(|| format!("the run in {}", self.folder.path().display()))?;
+        self.tell(&metrics, seconds, ending, said)?;
         Ok(ending)
     }
-}
 
-impl Training<'_> {
-    fn run(self, device: &Device) -> Result<Ending> {
-        let (inputs, outputs) = (self.task.inputs(), self.task.outputs());
-        model::with_network(self.config, inputs, outputs, &device.clone().autodiff(), self)
-    }
-
-    fn hook<C: Cell>(
+    /// Saves what was reached before an iteration that failed.
+    fn broken_off<C: Cell>(
         &self,
         network: &Network<C>,
-        state: Option<OptimizerRecord>,
-    ) -> Result<OptimizerHook<Method, MethodState>> {
-        let config = self.config;
-        let clipping = config.clip_norm.map(|norm| GradientClippingConfig::Norm(norm as f32));
-        let optimizer: ModuleOptimizer = match config.optimizer {
+        lesson: &impl Lesson<C>,
+        metrics: &Table,
+        error: Error,
+    ) -> Error {
+        let (iteration, folder) = (metrics.len() + 1, self.folder.path().display());
+        let error = anyhow!("iteration {iteration}: {error:#}; the run up to there is in {folder}");
+        match self.save(network, lesson, metrics) {
+            Ok(()) => error,
+            Err(unsaved) => error.context(unsaved),
+        }
+    }
+
+    fn optimizer(&self, state: Option<OptimizerRecord>) -> ModuleOptimizer {
+        let clipping = self.config.clip_norm.map(|norm| GradientClippingConfig::Norm(norm as f32));
+        let optimizer: ModuleOptimizer = match self.config.optimizer {
             OptimizerName::Sgd => SgdConfig::new().with_gradient_clipping(clipping).init(),
             OptimizerName::Adam => AdamConfig::new().with_grad_clipping(clipping).init(),
         };
-        let optimizer = match state {
+        match state {
             Some(state) => optimizer.load_record(state),
             None => optimizer,
-        };
-        let signal = config.signal.create(config.signal_decay)?;
-        let learning = config.synthetic.learning();
-        let method = Method::new(config.method, signal, learning, Some(config.chunk), config.objective());
-        Ok(OptimizerHook::new(optimizer, method).into_stream(network, config.batch))
+        }
     }
 
     /// The learning rate of the network, and that of its synthetic gradient.
@@ -204,135 +252,41 @@ impl Training<'_> {
         config.init().map_err(|reason| anyhow!("lr is {lr}: {reason}"))
     }
 
-    /// What is measured in each iteration.
-    fn columns(&self) -> Vec<String> {
-        let score = self.task.score_name();
-        let mut columns =
-            ["iteration", "loss", "rate_loss", score, "firing_rate_hz", "gradient_norm", "learning_rate"]
-                .map(str::to_owned)
-                .to_vec();
-        columns.extend(self.config.validation.map(|_| validation::column(score)));
-        columns.extend(self.task.progress().into_iter().map(|(name, _)| name.to_owned()));
-        columns
-    }
-
-    fn row(
-        &mut self,
-        iteration: usize,
-        learning_rate: f64,
-        report: &Report,
-        example: &Example,
-        validated: Option<f64>,
-    ) -> Vec<f64> {
-        let outputs = report.outputs.as_ref().expect("the method keeps outputs");
-        let score = self.task.score(outputs, example);
-        self.task.observe(score);
-        let firing_rate_hz = 1000.0 / self.config.network.dt_ms * mean_firing_rate(&report.firing_rates);
-        let mut row = vec![iteration as f64, report.loss, report.rate_loss, score, firing_rate_hz];
-        row.extend([report.gradient_norm, learning_rate]);
-        row.extend(validated);
-        row.extend(self.task.progress().into_iter().map(|(_, number)| number));
-        row
-    }
-
-    /// The score on the validation split, or where this iteration has no look at it, that of the last look.
-    fn validate<C: Cell>(
-        &self,
-        iteration: usize,
-        network: &Network<C>,
-        metrics: &Table,
-    ) -> Result<Option<f64>> {
-        let Some(settings) = self.config.validation else {
-            return Ok(None);
-        };
-        if !iteration.is_multiple_of(settings.every) {
-            return Ok(Some(metrics.last(&validation::column(self.task.score_name()))));
-        }
-        let (task, network) = (self.task.as_ref(), network.valid());
-        let found = EvaluationMetrics::measure(&network, task, self.config, SplitName::Validation)?;
-        Ok(Some(found.score))
-    }
-
-    /// Whether there is no need to go on.
-    fn is_solved(&self, metrics: &Table) -> bool {
-        let settings = self.config.validation.filter(|settings| settings.stop);
-        settings.is_some_and(|settings| settings.solved_at(self.task.score_name(), metrics).is_some())
-    }
-
-    /// What a person sees of the last iteration.
-    fn message(&self, metrics: &Table) -> String {
-        let name = self.task.score_name();
-        let last = |column: &str| metrics.last(column);
-        let mut message = format!(
-            "loss {:.4}  {name} {:.4}  rate {:.1} Hz",
-            last("loss"),
-            last(name),
-            last("firing_rate_hz")
-        );
-        let others = metrics.columns().iter().skip_while(|column| *column != "learning_rate").skip(1);
-        for column in others.filter(|column| last(column).is_finite()) {
-            let number = (last(column) * 1e4).round() / 1e4;
-            message += &format!("  {} {number}", column.replace('_', " "));
-        }
-        message
-    }
-
-    fn save<C: Cell>(
-        &self,
-        network: &Network<C>,
-        hook: &OptimizerHook<Method, MethodState>,
-        metrics: &Table,
-    ) -> Result<()> {
-        let statistics = self.task.statistics();
-        let checkpoint = Checkpoint::bytes(network, hook.optimizer(), metrics, statistics.as_deref())?;
+    /// The checkpoint goes first: from it, the other files can be had again.
+    fn save<C: Cell>(&self, network: &Network<C>, lesson: &impl Lesson<C>, metrics: &Table) -> Result<()> {
+        let statistics = lesson.statistics();
+        let checkpoint = Checkpoint::bytes(network, lesson.optimizer(), metrics, statistics.as_deref())?;
         self.folder.write(CHECKPOINT, &checkpoint)?;
         self.folder.write(MODEL, &model::to_bytes(network.clone())?)?;
         if let Some(statistics) = statistics {
-            self.folder.write(task::STATISTICS, statistics.as_bytes())?;
+            self.folder.write(STATISTICS, statistics.as_bytes())?;
         }
         self.folder.write(METRICS, metrics.to_csv().as_bytes())
     }
 
-    /// Plots, and the summary.
-    fn conclude<C: Cell>(
-        &self,
-        network: &Network<C>,
-        rows: &Table,
-        elapsed: Duration,
-        ending: Ending,
-    ) -> Result<()> {
-        let task = self.task.as_ref();
-        let metrics = EvaluationMetrics::measure(network, task, self.config, SplitName::Test)
-            .with_context(|| format!("the run in {}", self.folder.path().display()))?;
-        let mut report = metrics.to_json();
-        let solved = self.config.validation.map(|settings| settings.solved_at(task.score_name(), rows));
-        if let Some(solved) = solved {
-            report[SOLVED_AT] = solved.into();
-        }
-        let report = serde_json::to_string_pretty(&report).expect("numbers");
-        self.folder.write(EVALUATION, report.as_bytes())?;
-        plots::draw(network, task, self.config, rows, &metrics, self.folder).context("the plots")?;
-        let (done, folder) = (rows.len(), self.folder.path().display());
+    /// Tells a person how it went.
+    fn tell(&self, metrics: &Table, seconds: f64, ending: Ending, said: Vec<String>) -> Result<()> {
+        let (done, folder) = (metrics.len(), self.folder.path().display());
         let verb = if ending == Ending::Complete { "trained" } else { "interrupted after" };
-        output::print(format_args!("{verb} {done} iterations in {:.0} s", elapsed.as_secs_f64()))?;
-        match (solved, self.config.validation) {
-            (Some(Some(iteration)), Some(settings)) => output::print(format_args!(
-                "validation {} of {} reached at iteration {iteration}",
-                task.score_name(),
-                settings.criterion
-            ))?,
-            (Some(None), Some(settings)) => output::print(format_args!(
-                "validation {} of {} not reached",
-                task.score_name(),
-                settings.criterion
-            ))?,
-            _ => {}
-        }
-        output::print(format_args!("test: {}", metrics.to_line()))?;
+        output::print(format_args!("{verb} {done} iterations in {seconds:.0} s"))?;
+        said.into_iter().try_for_each(output::print)?;
         if ending == Ending::Interrupted {
             output::print(format_args!("go on with: eprop train --resume {folder}"))?;
         }
-        output::print(format_args!("run folder: {folder} (settings, metrics, model, checkpoint)"))?;
-        output::print(format_args!("plots: {folder}/learning_curve.svg, {folder}/activity.svg"))
+        output::print(format_args!("run folder: {folder} (settings, metrics, model, checkpoint, plots)"))
     }
+}
+
+/// What a person sees of the last iteration.
+fn message(metrics: &Table) -> String {
+    let names = ["iteration", "rate_loss", "gradient_norm", "learning_rate"];
+    let shown = metrics.columns().iter().filter(|column| !names.contains(&column.as_str()));
+    let numbers = shown.map(|column| (column, metrics.last(column)));
+    let known = numbers.filter(|(_, number)| number.is_finite());
+    let parts = known.map(|(column, number)| match column.strip_suffix("_hz") {
+        Some(rate) => format!("{} {number:.1} Hz", rate.replace('_', " ")),
+        None if number.fract() == 0.0 => format!("{} {number}", column.replace('_', " ")),
+        None => format!("{} {number:.4}", column.replace('_', " ")),
+    });
+    parts.collect::<Vec<_>>().join("  ")
 }

@@ -11,7 +11,7 @@ mod store_recall;
 
 use std::iter::repeat_n;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_eprop::Batch;
 use eprop_tasks::plot::{Lines, Panel, Raster, Series};
@@ -192,6 +192,7 @@ pub fn train(config: &RunConfig, device: &Device) -> Result<Box<dyn Task>> {
         TaskName::PatternGeneration => Box::new(PatternGeneration::new(config, device)?),
         TaskName::SpokenDigits => Box::new(SpokenDigitsTask::train(config, device)?),
         TaskName::StoreRecall => Box::new(StoreRecallTask::new(config, device)?),
+        TaskName::DelayedChoice | TaskName::MemoryMaze => bail!("tasks with rewards have no targets"),
     })
 }
 
@@ -206,9 +207,7 @@ pub fn evaluate(config: &RunConfig, run: &RunFolder, device: &Device) -> Result<
         TaskName::CharacterModel => Box::new(CharacterModelTask::evaluate(config, &statistics, device)?),
         TaskName::CopyRepeat => Box::new(CopyRepeatTask::evaluate(config, &statistics, device)?),
         TaskName::SpokenDigits => Box::new(SpokenDigitsTask::evaluate(config, &statistics, device)?),
-        TaskName::EvidenceAccumulation | TaskName::PatternGeneration | TaskName::StoreRecall => {
-            train(config, device)?
-        }
+        _ => train(config, device)?,
     })
 }
 
@@ -226,7 +225,7 @@ fn drawn_batches<'a>(
         SplitName::Validation => Stream::Validation,
         SplitName::Test => Stream::Test,
         SplitName::All => {
-            anyhow::bail!("the task draws its sequences, so that there is no end of all; use --split test")
+            bail!("the task draws its sequences, so that there is no end of all; use --split test")
         }
     };
     Ok(Box::new((1..=DRAWN.div_ceil(batch) as u64).map(move |number| example(stream, number))))
@@ -239,7 +238,7 @@ fn one_hot(classes: impl IntoIterator<Item = usize>, width: usize, steps: usize)
 }
 
 /// A tensor of these values.
-fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
+pub(crate) fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 

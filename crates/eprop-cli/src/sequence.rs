@@ -1,0 +1,179 @@
+//! Learning from sequences, a batch in each iteration.
+
+use anyhow::{Context, Result};
+use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
+use burn::module::Module;
+use burn::optim::ModuleOptimizer;
+use burn::tensor::Device;
+use burn_eprop::estimator::mean_firing_rate;
+use burn_eprop::hook::Report;
+use burn_eprop::{Cell, Network, OptimizerHook};
+
+use crate::checkpoint::{CHECKPOINT, Checkpoint};
+use crate::cli::SplitName;
+use crate::config::{RunConfig, Update};
+use crate::method::{Method, MethodState, learn};
+use crate::metrics::EvaluationMetrics;
+use crate::model::{self, WithNetwork};
+use crate::run_folder::RunFolder;
+use crate::table::Table;
+use crate::task::{self, Example, Task};
+use crate::train::{EVALUATION, Ending, Lesson, Run, SOLVED_AT};
+use crate::{plots, validation};
+
+/// The task of a run, as far as its checkpoint has come.
+///
+/// # Errors
+///
+/// If settings or data are unusable, or not those of the checkpoint.
+pub(crate) fn task(
+    config: &RunConfig,
+    checkpoint: Option<&Checkpoint>,
+    device: &Device,
+) -> Result<Box<dyn Task>> {
+    let mut task = task::train(config, device)?;
+    if let Some(checkpoint) = checkpoint {
+        task.restore(checkpoint.statistics.as_deref()).context(CHECKPOINT)?;
+    }
+    Ok(task)
+}
+
+/// Trains a network on a task.
+///
+/// # Errors
+///
+/// If something cannot be read or written, or a value becomes NaN or infinite.
+pub(crate) fn train(run: Run, task: Box<dyn Task>, device: &Device) -> Result<Ending> {
+    if let Some(statistics) = task.statistics() {
+        run.folder.write(task::STATISTICS, statistics.as_bytes())?;
+    }
+    let (config, inputs, outputs) = (run.config, task.inputs(), task.outputs());
+    model::with_network(config, inputs, outputs, &device.clone().autodiff(), Training { run, task })
+}
+
+struct Training<'a> {
+    run: Run<'a>,
+    task: Box<dyn Task>,
+}
+
+impl WithNetwork for Training<'_> {
+    type Output = Ending;
+
+    fn run<C: Cell>(self, network: Network<C>) -> Result<Ending> {
+        let Self { run, task } = self;
+        let (network, optimizer) = run.restore(network)?;
+        let config = run.config;
+        let signal = config.signal.create(config.signal_decay)?;
+        let learning = config.synthetic.learning();
+        let method = Method::new(config.method, signal, learning, Some(config.chunk), config.objective());
+        let hook = OptimizerHook::new(optimizer, method).into_stream(&network, config.batch);
+        let lesson = Sequences { config, folder: run.folder, task, hook };
+        run.go(network, lesson)
+    }
+}
+
+struct Sequences<'a> {
+    config: &'a RunConfig,
+    folder: &'a RunFolder,
+    task: Box<dyn Task>,
+    hook: OptimizerHook<Method, MethodState>,
+}
+
+impl<C: Cell> Lesson<C> for Sequences<'_> {
+    fn columns(&self) -> Vec<String> {
+        let score = self.task.score_name();
+        let columns =
+            ["iteration", "loss", "rate_loss", score, "firing_rate_hz", "gradient_norm", "learning_rate"];
+        let validation = self.config.validation.map(|_| validation::column(score));
+        let progress = self.task.progress().into_iter().map(|(name, _)| name.to_owned());
+        columns.map(str::to_owned).into_iter().chain(validation).chain(progress).collect()
+    }
+
+    fn learn(
+        &mut self,
+        iteration: usize,
+        learning_rate: ModuleLearningRate,
+        network: Network<C>,
+        metrics: &Table,
+    ) -> (Network<C>, Result<Vec<f64>>) {
+        let example = self.task.example(iteration);
+        let lr = learning_rate.base();
+        let windows = (self.config.update == Update::Window).then_some(self.config.chunk);
+        let (network, report) = learn(&mut self.hook, learning_rate, network, &example.batch, windows);
+        let row = report.ensure_finite().map_err(Into::into).and_then(|report| {
+            let validated = self.validate(iteration, &network, metrics)?;
+            Ok(self.row(iteration, lr, &report, &example, validated))
+        });
+        (network, row)
+    }
+
+    fn optimizer(&self) -> &ModuleOptimizer {
+        self.hook.optimizer()
+    }
+
+    fn statistics(&self) -> Option<String> {
+        self.task.statistics()
+    }
+
+    fn is_over(&self, metrics: &Table) -> bool {
+        let settings = self.config.validation.filter(|settings| settings.stop);
+        settings.is_some_and(|settings| settings.solved_at(self.task.score_name(), metrics).is_some())
+    }
+
+    fn conclude(&self, network: &Network<C>, metrics: &Table) -> Result<Vec<String>> {
+        let task = self.task.as_ref();
+        let found = EvaluationMetrics::measure(network, task, self.config, SplitName::Test)?;
+        let mut report = found.to_json();
+        let mut said = Vec::new();
+        if let Some(settings) = self.config.validation {
+            let solved = settings.solved_at(task.score_name(), metrics);
+            report[SOLVED_AT] = solved.into();
+            let when = solved.map_or("not reached".into(), |at| format!("reached at iteration {at}"));
+            said.push(format!("validation {} of {} {when}", task.score_name(), settings.criterion));
+        }
+        let report = serde_json::to_string_pretty(&report).expect("numbers");
+        self.folder.write(EVALUATION, report.as_bytes())?;
+        plots::draw(network, task, self.config, metrics, &found, self.folder).context("the plots")?;
+        said.push(format!("test: {}", found.to_line()));
+        Ok(said)
+    }
+}
+
+impl Sequences<'_> {
+    fn row(
+        &mut self,
+        iteration: usize,
+        learning_rate: f64,
+        report: &Report,
+        example: &Example,
+        validated: Option<f64>,
+    ) -> Vec<f64> {
+        let outputs = report.outputs.as_ref().expect("the method keeps outputs");
+        let score = self.task.score(outputs, example);
+        self.task.observe(score);
+        let firing_rate_hz = 1000.0 / self.config.network.dt_ms * mean_firing_rate(&report.firing_rates);
+        let mut row = vec![iteration as f64, report.loss, report.rate_loss, score, firing_rate_hz];
+        row.extend([report.gradient_norm, learning_rate]);
+        row.extend(validated);
+        row.extend(self.task.progress().into_iter().map(|(_, number)| number));
+        row
+    }
+
+    /// The score on the validation split, or where this iteration has no look at it, that of the last look.
+    fn validate<C: Cell>(
+        &self,
+        iteration: usize,
+        network: &Network<C>,
+        metrics: &Table,
+    ) -> Result<Option<f64>> {
+        let Some(settings) = self.config.validation else {
+            return Ok(None);
+        };
+        if !iteration.is_multiple_of(settings.every) {
+            return Ok(Some(metrics.last(&validation::column(self.task.score_name()))));
+        }
+        let (task, network) = (self.task.as_ref(), network.valid());
+        let found = EvaluationMetrics::measure(&network, task, self.config, SplitName::Validation)?;
+        Ok(Some(found.score))
+    }
+}
