@@ -71,9 +71,13 @@ impl ValueEnum for TaskChoice {
             Self::Sequence(TaskName::EvidenceAccumulation),
             Self::Sequence(TaskName::MemoryMaze),
             Self::Sequence(TaskName::PatternGeneration),
+            Self::Sequence(TaskName::SequentialImages),
+            Self::Sequence(TaskName::Shd),
             Self::OneShot(OneShotTask::SineRegression),
+            Self::Sequence(TaskName::SpeechCommands),
             Self::Sequence(TaskName::SpokenDigits),
             Self::Sequence(TaskName::StoreRecall),
+            Self::Sequence(TaskName::Timit),
         ]
     }
 
@@ -143,7 +147,7 @@ pub struct TrainArgs {
     /// Folder of the run (default: a new one under runs/)
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Folder of the recordings, or file of the text
+    /// Folder of the data, or file of the text
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
     /// Settings in the form of a run's config.toml; flags go before them
@@ -188,7 +192,7 @@ pub struct CompareArgs {
     /// e-prop's chunk, or the window of e-prop 3 and truncated BPTT, in steps
     #[arg(long, visible_alias = "window", value_parser = positive)]
     pub chunk: Option<usize>,
-    /// Folder of the recordings, or file of the text
+    /// Folder of the data, or file of the text
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
     /// Settings in the form of a run's config.toml; flags go before them
@@ -220,7 +224,7 @@ pub enum SplitName {
 pub struct EvalArgs {
     /// Folder of the run
     pub run: PathBuf,
-    /// Folder of the recordings, or file of the text (default: the run's)
+    /// Folder of the data, or file of the text (default: the run's)
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
     /// Part of the data

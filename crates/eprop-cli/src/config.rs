@@ -12,8 +12,12 @@ use clap::ValueEnum;
 use eprop_tasks::copy_repeat::CopyRepeatConfig;
 use eprop_tasks::evidence_accumulation::EvidenceAccumulationConfig;
 use eprop_tasks::pattern_generation::PatternGenerationConfig;
+use eprop_tasks::sequential_images::SequentialImagesConfig;
+use eprop_tasks::shd::ShdConfig;
+use eprop_tasks::speech_commands::SpeechCommandsConfig;
 use eprop_tasks::spoken_digits::SpokenDigitsConfig;
 use eprop_tasks::store_recall::StoreRecallConfig;
+use eprop_tasks::timit::TimitConfig;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -45,10 +49,18 @@ pub enum TaskName {
     MemoryMaze,
     /// Sums of sines from frozen noise; needs no data.
     PatternGeneration,
+    /// Images row by row or pixel by pixel, in files like MNIST's; needs --data.
+    SequentialImages,
+    /// The Spiking Heidelberg Digits; needs --data.
+    Shd,
+    /// Recordings of words in Google's Speech Commands; needs --data.
+    SpeechCommands,
     /// Recordings of spoken digits; needs --data.
     SpokenDigits,
     /// A bit, to be held until it is asked for; needs no data.
     StoreRecall,
+    /// The phone of each frame of TIMIT's sentences; needs --data.
+    Timit,
 }
 
 /// An optimizer.
@@ -187,6 +199,9 @@ pub struct RunConfig {
     pub batch: usize,
     /// e-prop's chunk, or the window of e-prop 3 and of truncated BPTT, in steps.
     pub chunk: usize,
+    /// Steps for which a network is shown each frame of recorded data.
+    #[serde(default = "one")]
+    pub steps_per_frame: usize,
     /// When weights change.
     #[serde(default)]
     pub update: Update,
@@ -223,9 +238,21 @@ pub struct RunConfig {
     /// The task's own settings.
     pub pattern_generation: Option<PatternGenerationConfig>,
     /// The task's own settings.
+    pub sequential_images: Option<SequentialImagesConfig>,
+    /// The task's own settings.
+    pub shd: Option<ShdConfig>,
+    /// The task's own settings.
+    pub speech_commands: Option<SpeechCommandsConfig>,
+    /// The task's own settings.
     pub spoken_digits: Option<SpokenDigitsConfig>,
     /// The task's own settings.
     pub store_recall: Option<StoreRecallConfig>,
+    /// The task's own settings.
+    pub timit: Option<TimitConfig>,
+}
+
+fn one() -> usize {
+    1
 }
 
 fn half() -> f64 {
@@ -296,20 +323,12 @@ impl RunConfig {
         let default_cell = match task {
             TaskName::CharacterModel | TaskName::CopyRepeat | TaskName::MemoryMaze => CellName::Lstm,
             TaskName::PatternGeneration => CellName::Lif,
-            TaskName::DelayedChoice
-            | TaskName::EvidenceAccumulation
-            | TaskName::SpokenDigits
-            | TaskName::StoreRecall => CellName::Alif,
+            _ => CellName::Alif,
         };
         let cell = choice(&asked, "cell", source)?.unwrap_or(default_cell);
         let default_method = match task {
             TaskName::CharacterModel | TaskName::CopyRepeat => MethodName::Eprop3,
-            TaskName::DelayedChoice
-            | TaskName::EvidenceAccumulation
-            | TaskName::MemoryMaze
-            | TaskName::PatternGeneration
-            | TaskName::SpokenDigits
-            | TaskName::StoreRecall => MethodName::Eprop,
+            _ => MethodName::Eprop,
         };
         let method = choice(&asked, "method", source)?.unwrap_or(default_method);
         let mut table = Table::try_from(presets::of(task, cell, method)).context("default settings")?;
@@ -340,10 +359,7 @@ impl RunConfig {
             TaskName::PatternGeneration => Objective::sum(Loss::MeanSquaredError),
             TaskName::CopyRepeat => Objective::mean(Loss::SigmoidCrossEntropy),
             TaskName::DelayedChoice | TaskName::MemoryMaze => Objective::sum(Loss::ActorCritic),
-            TaskName::CharacterModel
-            | TaskName::EvidenceAccumulation
-            | TaskName::SpokenDigits
-            | TaskName::StoreRecall => Objective::mean(Loss::SoftmaxCrossEntropy),
+            _ => Objective::mean(Loss::SoftmaxCrossEntropy),
         };
         let rate =
             self.rate.map(|rate| RateRegularization::new(rate.strength, rate.target_hz, self.network.dt_ms));
@@ -371,6 +387,8 @@ impl RunConfig {
                 "clip_norm is {norm}, but must be finite and greater than 0"
             );
         }
+        let in_range = (1..=1000).contains(&self.steps_per_frame);
+        ensure!(in_range, "steps_per_frame is {}, but must be 1 to 1000", self.steps_per_frame);
         let seconds = self.checkpoint_seconds;
         let valid = seconds.is_finite() && seconds >= 0.0;
         ensure!(valid, "checkpoint_seconds is {seconds}, but must be finite and at least 0");
@@ -493,14 +511,16 @@ fn flags(args: &TrainArgs) -> Result<Table> {
     Table::try_from(flags).context("a flag is out of range")
 }
 
-/// A choice between two kinds of values: another one replaces it as a whole.
-const HELD_OUT: &str = "held_out";
+/// Choices between kinds of values, and features: others replace them as a whole.
+const REPLACED: [&str; 2] = ["held_out", "features"];
 
 /// Lays `over` over `base`, table by table.
 pub(crate) fn merge(base: &mut Table, over: Table) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
-            (Some(Value::Table(base)), Value::Table(over)) if key != HELD_OUT => merge(base, over),
+            (Some(Value::Table(base)), Value::Table(over)) if !REPLACED.contains(&key.as_str()) => {
+                merge(base, over)
+            }
             (_, value) => {
                 base.insert(key, value);
             }

@@ -40,7 +40,7 @@ impl EvaluationMetrics {
         let (mut loss, mut steps, mut score, mut scored) = (0.0, 0.0, 0.0, 0.0);
         let (mut spikes, mut sequences) = (0.0, 0);
         let mut all_steps = 0.0;
-        let names = task.classes();
+        let (names, judged) = task.judged();
         let mut counts = vec![vec![0; names.len()]; names.len()];
         for example in task.batches(split)? {
             let size = example.batch.size();
@@ -54,9 +54,9 @@ impl EvaluationMetrics {
             loss += weight * evaluation.loss;
             steps += weight;
             // In tasks with classes, each question counts alike, and otherwise each sequence.
-            let judged = if names.is_empty() { size } else { example.questions.len() } as f64;
-            score += judged * task.score(&evaluation.outputs, &example);
-            scored += judged;
+            let count = if names.is_empty() { size } else { example.questions.len() } as f64;
+            score += count * task.score(&evaluation.outputs, &example);
+            scored += count;
             let length: usize = example.batch.lengths().iter().sum();
             spikes += length as f64 * mean_firing_rate(&evaluation.firing_rates);
             all_steps += length as f64;
@@ -64,7 +64,7 @@ impl EvaluationMetrics {
             if !names.is_empty() {
                 let decisions = decide(&evaluation.outputs, &example.questions);
                 for (decision, question) in decisions.into_iter().zip(&example.questions) {
-                    counts[question.class][decision] += 1;
+                    counts[judged(question.class)][judged(decision)] += 1;
                 }
             }
         }

@@ -5,8 +5,12 @@ use eprop_tasks::copy_repeat::CopyRepeatConfig;
 use eprop_tasks::environments::{DelayedChoiceConfig, MemoryMazeConfig};
 use eprop_tasks::evidence_accumulation::EvidenceAccumulationConfig;
 use eprop_tasks::pattern_generation::PatternGenerationConfig;
+use eprop_tasks::sequential_images::SequentialImagesConfig;
+use eprop_tasks::shd::ShdConfig;
+use eprop_tasks::speech_commands::SpeechCommandsConfig;
 use eprop_tasks::spoken_digits::SpokenDigitsConfig;
 use eprop_tasks::store_recall::StoreRecallConfig;
+use eprop_tasks::timit::TimitConfig;
 
 use crate::config::{
     NetworkSettings, OptimizerName, RateSettings, RunConfig, Schedule, SyntheticName, SyntheticSettings,
@@ -27,8 +31,12 @@ pub fn of(task: TaskName, cell: CellName, method: MethodName) -> RunConfig {
         TaskName::EvidenceAccumulation => evidence_accumulation(cell, method),
         TaskName::MemoryMaze => memory_maze(cell, method),
         TaskName::PatternGeneration => pattern_generation(cell, method),
+        TaskName::SequentialImages => sequential_images(cell, method),
+        TaskName::Shd => shd(cell, method),
+        TaskName::SpeechCommands => speech_commands(cell, method),
         TaskName::SpokenDigits => spoken_digits(cell, method),
         TaskName::StoreRecall => store_recall(cell, method),
+        TaskName::Timit => timit(cell, method),
     }
 }
 
@@ -46,6 +54,7 @@ fn pattern_generation(cell: CellName, method: MethodName) -> RunConfig {
         iterations: 1000,
         batch: 1,
         chunk: 1000,
+        steps_per_frame: 1,
         update: Update::Sequence,
         lr: 3e-3,
         optimizer: OptimizerName::Adam,
@@ -77,8 +86,12 @@ fn pattern_generation(cell: CellName, method: MethodName) -> RunConfig {
         copy_repeat: None,
         evidence_accumulation: None,
         pattern_generation: Some(PatternGenerationConfig::default()),
+        sequential_images: None,
+        shd: None,
+        speech_commands: None,
         spoken_digits: None,
         store_recall: None,
+        timit: None,
     }
 }
 
@@ -208,9 +221,8 @@ fn store_recall(cell: CellName, method: MethodName) -> RunConfig {
     let evidence = evidence_accumulation(cell, method);
     RunConfig {
         task: TaskName::StoreRecall,
-        iterations: 200,
+        iterations: 150,
         batch: 128,
-        lr: 2e-3,
         validation: Some(ValidationSettings { every: 5, criterion: 0.95, stop: false }),
         network: NetworkSettings {
             tau_adaptation_ms: 1200.0,
@@ -219,7 +231,6 @@ fn store_recall(cell: CellName, method: MethodName) -> RunConfig {
             adaptive_share: 0.4,
             threshold: 0.03,
             input_normalization: InputNormalization::OneMinusDecay,
-            feedback_deviation: None,
             ..evidence.network.clone()
         },
         evidence_accumulation: None,
@@ -269,5 +280,77 @@ fn memory_maze(cell: CellName, method: MethodName) -> RunConfig {
             ..reward.clone()
         }),
         ..choice
+    }
+}
+
+/// Each frame for 5 ms, as in Bellec et al. 2019, in one direction; LSTM units see it once.
+fn timit(cell: CellName, method: MethodName) -> RunConfig {
+    let digits = spoken_digits(cell, method);
+    let lstm = cell == CellName::Lstm;
+    RunConfig {
+        task: TaskName::Timit,
+        // 30 and 80 passes over 3696 sentences.
+        iterations: if lstm { 3_465 } else { 9_240 },
+        steps_per_frame: if lstm { 1 } else { 5 },
+        lr: 1e-2,
+        network: NetworkSettings {
+            neurons: if lstm { 200 } else { 400 },
+            dt_ms: if lstm { 10.0 } else { 1.0 },
+            tau_membrane_ms: 20.0,
+            tau_adaptation_ms: 200.0,
+            // 1.8 (1 − ρ) / (1 − α).
+            adaptation_strength: 0.18407,
+            adaptive_share: 0.25,
+            threshold: 0.6,
+            refractory_steps: 2,
+            input_gain: 1.0,
+            recurrent_gain: 1.0,
+            feedback_deviation: Some(1.0),
+            tau_readout_ms: if lstm { 0.0 } else { 3.0 },
+            ..digits.network.clone()
+        },
+        rate: (!lstm).then_some(RateSettings { strength: 50.0, target_hz: 10.0 }),
+        spoken_digits: None,
+        timit: Some(TimitConfig::default()),
+        ..digits
+    }
+}
+
+/// About two passes over the recordings of ten words.
+fn speech_commands(cell: CellName, method: MethodName) -> RunConfig {
+    let digits = spoken_digits(cell, method);
+    RunConfig {
+        task: TaskName::SpeechCommands,
+        iterations: 2000,
+        spoken_digits: None,
+        speech_commands: Some(SpeechCommandsConfig::default()),
+        ..digits
+    }
+}
+
+/// About ten passes over 8156 utterances of 100 steps of 14 ms.
+fn shd(cell: CellName, method: MethodName) -> RunConfig {
+    let digits = spoken_digits(cell, method);
+    RunConfig {
+        task: TaskName::Shd,
+        iterations: 2550,
+        network: NetworkSettings { dt_ms: 14.0, input_gain: 1.0, ..digits.network.clone() },
+        spoken_digits: None,
+        shd: Some(ShdConfig { units_per_input: 5, ..ShdConfig::default() }),
+        ..digits
+    }
+}
+
+/// Images row by row, about two passes over the 60,000 of MNIST.
+fn sequential_images(cell: CellName, method: MethodName) -> RunConfig {
+    let digits = spoken_digits(cell, method);
+    let lstm = cell == CellName::Lstm;
+    RunConfig {
+        task: TaskName::SequentialImages,
+        iterations: 3750,
+        network: NetworkSettings { input_gain: if lstm { 1.0 } else { 0.5 }, ..digits.network.clone() },
+        spoken_digits: None,
+        sequential_images: Some(SequentialImagesConfig::default()),
+        ..digits
     }
 }

@@ -45,8 +45,6 @@ pub struct SpokenDigitsConfig {
     pub validation_indices: Range<u32>,
     /// Frames beyond this number are dropped.
     pub max_frames: usize,
-    /// Steps for which a network is shown each frame.
-    pub steps_per_frame: usize,
 }
 
 impl Default for SpokenDigitsConfig {
@@ -56,7 +54,6 @@ impl Default for SpokenDigitsConfig {
             held_out: HeldOut::Indices(0..5),
             validation_indices: 0..0,
             max_frames: 100,
-            steps_per_frame: 1,
         }
     }
 }

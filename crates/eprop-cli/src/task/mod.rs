@@ -2,11 +2,11 @@
 
 mod character_model;
 mod copy_repeat;
+mod data_set;
 mod evidence_accumulation;
 mod pattern_generation;
 mod question;
 mod recorded;
-mod spoken_digits;
 mod store_recall;
 
 use std::iter::repeat_n;
@@ -23,10 +23,10 @@ use crate::run_folder::RunFolder;
 
 pub use character_model::{CharacterModelConfig, CharacterModelTask};
 pub use copy_repeat::CopyRepeatTask;
+pub use data_set::RecordedTask;
 pub use evidence_accumulation::EvidenceAccumulationTask;
 pub use pattern_generation::PatternGeneration;
 pub use question::{Question, accuracy, decide};
-pub use spoken_digits::SpokenDigitsTask;
 pub use store_recall::StoreRecallTask;
 
 /// A batch and what its sequences are.
@@ -92,6 +92,11 @@ pub trait Task {
         Vec::new()
     }
 
+    /// Names of what is told apart in the end, and which of them a class is; by default, the classes.
+    fn judged(&self) -> (Vec<String>, fn(usize) -> usize) {
+        (self.classes(), |class| class)
+    }
+
     /// What [`score`](Self::score) is: `accuracy`, `bits` or `nmse`.
     fn score_name(&self) -> &'static str {
         "accuracy"
@@ -99,7 +104,7 @@ pub trait Task {
 
     /// How good outputs [batch, time, outputs] are; by default, the share of right decisions.
     fn score(&self, outputs: &Tensor<3>, example: &Example) -> f64 {
-        accuracy(&decide(outputs, &example.questions), &example.questions)
+        accuracy(&decide(outputs, &example.questions), &example.questions, self.judged().1)
     }
 
     /// The inputs of a sequence; by default, as spikes.
@@ -190,7 +195,11 @@ pub fn train(config: &RunConfig, device: &Device) -> Result<Box<dyn Task>> {
         TaskName::CopyRepeat => Box::new(CopyRepeatTask::train(config, device)?),
         TaskName::EvidenceAccumulation => Box::new(EvidenceAccumulationTask::new(config, device)?),
         TaskName::PatternGeneration => Box::new(PatternGeneration::new(config, device)?),
-        TaskName::SpokenDigits => Box::new(SpokenDigitsTask::train(config, device)?),
+        TaskName::SequentialImages
+        | TaskName::Shd
+        | TaskName::SpeechCommands
+        | TaskName::SpokenDigits
+        | TaskName::Timit => Box::new(RecordedTask::train(config, device)?),
         TaskName::StoreRecall => Box::new(StoreRecallTask::new(config, device)?),
         TaskName::DelayedChoice | TaskName::MemoryMaze => bail!("tasks with rewards have no targets"),
     })
@@ -206,7 +215,11 @@ pub fn evaluate(config: &RunConfig, run: &RunFolder, device: &Device) -> Result<
     Ok(match config.task {
         TaskName::CharacterModel => Box::new(CharacterModelTask::evaluate(config, &statistics, device)?),
         TaskName::CopyRepeat => Box::new(CopyRepeatTask::evaluate(config, &statistics, device)?),
-        TaskName::SpokenDigits => Box::new(SpokenDigitsTask::evaluate(config, &statistics, device)?),
+        TaskName::SequentialImages
+        | TaskName::Shd
+        | TaskName::SpeechCommands
+        | TaskName::SpokenDigits
+        | TaskName::Timit => Box::new(RecordedTask::evaluate(config, &statistics, device)?),
         _ => train(config, device)?,
     })
 }

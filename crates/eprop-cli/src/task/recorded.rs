@@ -17,6 +17,13 @@ pub(super) enum Labels {
     Whole(usize),
     /// A class for each frame.
     Frames(Vec<usize>),
+    /// One class, at the last frames alone.
+    Last {
+        /// The class.
+        class: usize,
+        /// How many frames.
+        frames: usize,
+    },
 }
 
 /// A sequence of frames and its classes.
@@ -47,7 +54,7 @@ impl Shape {
         let longest = sequences.iter().map(frames).max().unwrap_or(0);
         let (count, steps) = (sequences.len(), longest * repeat);
         let mut inputs = Vec::with_capacity(count * steps * features);
-        let mut targets = Vec::with_capacity(count * steps);
+        let (mut targets, mut mask) = (Vec::with_capacity(count * longest), vec![1.0; count * steps]);
         let mut questions = Vec::new();
         for (index, sequence) in sequences.iter().enumerate() {
             let length = frames(sequence);
@@ -64,6 +71,12 @@ impl Shape {
                     targets.resize((index + 1) * longest, *class);
                     questions.push(question(0..length, *class));
                 }
+                Labels::Last { class, frames } => {
+                    let before = length.saturating_sub(*frames);
+                    targets.resize((index + 1) * longest, *class);
+                    mask[index * steps..][..before * repeat].fill(0.0);
+                    questions.push(question(before..length, *class));
+                }
                 Labels::Frames(classes) => {
                     assert_eq!(classes.len(), length, "a class for each frame");
                     targets.extend_from_slice(classes);
@@ -75,7 +88,10 @@ impl Shape {
         }
         let targets = tensor(one_hot(targets, classes, repeat), [count, steps, classes], device);
         let lengths = sequences.iter().map(|sequence| frames(sequence) * repeat).collect();
-        let batch = Batch::new(tensor(inputs, [count, steps, features], device), targets);
+        let mut batch = Batch::new(tensor(inputs, [count, steps, features], device), targets);
+        if mask.contains(&0.0) {
+            batch = batch.with_mask(tensor(mask, [count, steps], device));
+        }
         Example { batch: batch.with_lengths(lengths), questions }
     }
 }
@@ -124,6 +140,16 @@ mod tests {
         );
         let question = |sequence, steps, class| Question { sequence, steps, class };
         assert_eq!(example.questions, [question(0, 0..2, 2), question(1, 0..2, 1), question(1, 2..4, 0)]);
+    }
+
+    #[test]
+    fn a_class_is_told_in_the_last_frames_alone() {
+        let shape = Shape { features: 1, classes: 2, steps_per_frame: 2 };
+        let labels = Labels::Last { class: 1, frames: 1 };
+        let sequence = Recorded { frames: vec![0.5; 3].into(), labels: Cow::Owned(labels) };
+        let example = shape.side_by_side(&[sequence], &Device::flex());
+        assert_eq!(values(&example.batch.weights()), [0.0, 0.0, 0.0, 0.0, 1.0, 1.0]);
+        assert_eq!(example.questions, [Question { sequence: 0, steps: 4..6, class: 1 }]);
     }
 
     #[test]
