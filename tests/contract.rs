@@ -214,7 +214,8 @@ fn pseudo_derivatives() -> impl Strategy<Value = PseudoDerivative> {
 }
 
 fn objectives() -> impl Strategy<Value = Objective> {
-    let averaging = vec![None, Some(RateAveraging::Batch), Some(RateAveraging::PerTrial)];
+    let running = RateAveraging::Running { tau_steps: 9.0 };
+    let averaging = vec![None, Some(RateAveraging::Batch), Some(RateAveraging::PerTrial), Some(running)];
     (select(&LOSSES[..]), select(&REDUCTIONS[..]), select(averaging)).prop_map(
         |(loss, reduction, averaging)| {
             // The regulariser's gradient is to be of the size of the task's.

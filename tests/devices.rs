@@ -97,13 +97,16 @@ fn add_trials_of_wgpu<C: Cell + 'static>(
     let wgpu = wgpu.clone();
     trials.push(Trial::ignorable_test(format!("wgpu {cell} kernels are tensor operations"), move || {
         on_wgpu(&wgpu, |device| {
-            let rates = RateRegularization { averaging: RateAveraging::Batch, ..rates() };
-            let objective = Objective::sum(Loss::MeanSquaredError).with_rate(rates);
-            let case = Case { refractory_steps: 0, objective, bias: true, ..case(vec![9, 8], 12) };
-            let problem = Problem::new(&case, build, &TensorCreationOptions::from((device, DType::F32)));
-            assert!(is_supported(&problem.network.readout.weight.val()), "no kernels on {device:?}");
-            let find = || problem.estimate(problem.eprop(5));
-            agree(&find(), &by_tensor_operations(find), 1e-5)
+            for averaging in [RateAveraging::Batch, RateAveraging::Running { tau_steps: 6.0 }] {
+                let rates = RateRegularization { averaging, ..rates() };
+                let objective = Objective::sum(Loss::MeanSquaredError).with_rate(rates);
+                let case = Case { refractory_steps: 0, objective, bias: true, ..case(vec![9, 8], 12) };
+                let problem = Problem::new(&case, build, &TensorCreationOptions::from((device, DType::F32)));
+                assert!(is_supported(&problem.network.readout.weight.val()), "no kernels on {device:?}");
+                let find = || problem.estimate(problem.eprop(5));
+                agree(&find(), &by_tensor_operations(find), 1e-5)?;
+            }
+            Ok(())
         })
     }));
 }

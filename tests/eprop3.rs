@@ -195,7 +195,9 @@ for_every_cell!(rates_are_regularised_over_all_windows);
 /// Where no neuron reaches another and nothing is left of y, each window's total derivatives are those of the whole: with
 /// rates, masks and unequal lengths, e-prop 3 is BPTT in windows of any length.
 fn rates_are_regularised_over_all_windows<C: Cell>(build: Build<C>) {
-    for averaging in [RateAveraging::Batch, RateAveraging::PerTrial] {
+    for averaging in
+        [RateAveraging::Batch, RateAveraging::PerTrial, RateAveraging::Running { tau_steps: 9.0 }]
+    {
         let rate = RateRegularization { strength: 300.0, target_per_step: 0.05, averaging };
         let objective = Objective::sum(Loss::MeanSquaredError).with_rate(rate);
         let case = Case { objective, tau_out_ms: None, mask: true, unequal_lengths: true, ..Case::new(5) };

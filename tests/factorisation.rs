@@ -142,7 +142,7 @@ fn by_engine(records: &[ChunkRecord], layer: usize, signal: &Tensor<3>) -> Tenso
             linearization: &layer.linearization,
             pre: vec![Presynaptic::AtOnce(layer.pre.clone())],
             signal: Some(signal.clone().slice_dim(0, record.time.clone())),
-            valid: None,
+            summed_by: None,
         };
         traces.advance(chunk, true)
     };

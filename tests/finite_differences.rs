@@ -192,6 +192,7 @@ fn rate_loss(problem: &Problem<Lstm>, rate: &RateRegularization, layers: &[Tenso
                         trials.map(|(sum, &length)| penalty(sum / length as f64)).collect();
                     penalties.iter().sum::<f64>() / penalties.len() as f64
                 }
+                RateAveraging::Running { .. } => unreachable!("not the gradient of a loss"),
             };
         }
     }

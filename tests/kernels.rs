@@ -47,7 +47,9 @@ for_every_cell!(many_parts_are_one_batch: lif, alif, lstm);
 
 /// Long sequences of many neurons, of which few are gone through together.
 fn many_parts_are_one_batch<C: Cell>(build: Build<C>) {
-    for averaging in [RateAveraging::Batch, RateAveraging::PerTrial] {
+    for averaging in
+        [RateAveraging::Batch, RateAveraging::PerTrial, RateAveraging::Running { tau_steps: 50.0 }]
+    {
         let rate = RateRegularization { averaging, ..case().objective.rate.expect("regularised") };
         let objective = Objective::mean(Loss::SoftmaxCrossEntropy).with_rate(rate);
         let sizes = Case { batch: 11, steps: 520, neurons: vec![150], ..case() };

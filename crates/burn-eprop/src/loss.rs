@@ -41,13 +41,20 @@ pub enum Reduction {
 }
 
 /// Which mean of spikes firing-rate regularisation looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RateAveraging {
     /// A neuron's rate over all trials of the batch.
     Batch,
     /// A neuron's rate in each trial; the loss is the mean over the trials that have a step.
     PerTrial,
+    /// A running mean of a neuron's output in each sequence, for sequences that do not end: f̄ starts from f* and follows z with this
+    /// time constant τ, and at each step the neuron is pulled by c (f̄ − f*) / τ. In each time τ that is as much as in a trial of τ
+    /// steps with the same rate, and what it does does not depend on what is to come. The loss that is told is that of the last f̄.
+    Running {
+        /// τ, in steps.
+        tau_steps: f64,
+    },
 }
 
 /// Firing-rate regularisation E_reg = (c/2) Σ_j (f_j − f*)², where f_j is the mean of z_j over
@@ -117,7 +124,14 @@ impl Objective {
         let (strength, target) = (rate.strength, rate.target_per_step);
         let valid = strength.is_finite() && strength >= 0.0;
         ConfigError::check(valid, "rate.strength", strength, "finite and at least 0")?;
-        ConfigError::check((0.0..=1.0).contains(&target), "rate.target_per_step", target, "between 0 and 1")
+        ConfigError::check((0.0..=1.0).contains(&target), "rate.target_per_step", target, "between 0 and 1")?;
+        match rate.averaging {
+            RateAveraging::Running { tau_steps } => {
+                let valid = tau_steps.is_finite() && tau_steps > 0.0;
+                ConfigError::check(valid, "rate.averaging.tau_steps", tau_steps, "finite and greater than 0")
+            }
+            RateAveraging::Batch | RateAveraging::PerTrial => Ok(()),
+        }
     }
 }
 

@@ -464,7 +464,8 @@ impl ActorCriticState {
         for ((layer, of_step), spikes) in self.layers.iter_mut().zip(layers).zip(&mut self.found.spikes) {
             *spikes = spikes.clone() + of_step.outputs.clone().mean_dims(&[0, 1]).reshape([-1]);
             let linearization = of_step.linearization.expect("asked for");
-            let chunk = Chunk { linearization: &linearization, pre: of_step.pre, signal: None, valid: None };
+            let chunk =
+                Chunk { linearization: &linearization, pre: of_step.pre, signal: None, summed_by: None };
             layer.engine.advance(chunk, true);
             for (trace, e) in layer.traces.iter_mut().zip(layer.engine.take_trial_sums()) {
                 *trace = trace.clone().mul_scalar(decay) + e;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use burn_eprop::Loss;
 use burn_eprop::cell::InputNormalization;
 use burn_eprop::estimator::BoundaryLearning;
-use burn_eprop::loss::{Objective, RateRegularization};
+use burn_eprop::loss::{Objective, RateAveraging, RateRegularization};
 use burn_eprop::synthetic_gradient::SyntheticGradientConfig;
 use clap::ValueEnum;
 use eprop_tasks::copy_repeat::CopyRepeatConfig;
@@ -306,6 +306,9 @@ pub struct RateSettings {
     pub strength: f64,
     /// f*.
     pub target_hz: f64,
+    /// Time constant of a running mean of each sequence, in place of the mean over all steps of the batch.
+    #[serde(default)]
+    pub tau_ms: Option<f64>,
 }
 
 impl RunConfig {
@@ -361,8 +364,14 @@ impl RunConfig {
             TaskName::DelayedChoice | TaskName::MemoryMaze => Objective::sum(Loss::ActorCritic),
             _ => Objective::mean(Loss::SoftmaxCrossEntropy),
         };
-        let rate =
-            self.rate.map(|rate| RateRegularization::new(rate.strength, rate.target_hz, self.network.dt_ms));
+        let dt_ms = self.network.dt_ms;
+        let rate = self.rate.map(|RateSettings { strength, target_hz, tau_ms }| {
+            let rate = RateRegularization::new(strength, target_hz, dt_ms);
+            match tau_ms {
+                Some(tau_ms) => rate.with_averaging(RateAveraging::Running { tau_steps: tau_ms / dt_ms }),
+                None => rate,
+            }
+        });
         Objective { rate, ..objective }
     }
 

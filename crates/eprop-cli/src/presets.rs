@@ -79,7 +79,7 @@ fn pattern_generation(cell: CellName, method: MethodName) -> RunConfig {
             tau_readout_ms: 30.0,
             readout_normalized: true,
         },
-        rate: (!lstm).then_some(RateSettings { strength: 300.0, target_hz: 10.0 }),
+        rate: (!lstm).then_some(RateSettings { strength: 300.0, target_hz: 10.0, tau_ms: None }),
         synthetic: SyntheticSettings { kind: default_synthetic(method), ..SyntheticSettings::default() },
         reward: None,
         character_model: None,
@@ -129,7 +129,7 @@ fn spoken_digits(cell: CellName, method: MethodName) -> RunConfig {
             tau_readout_ms: if lstm { 0.0 } else { 200.0 },
             readout_normalized: false,
         },
-        rate: (!lstm).then_some(RateSettings { strength: 1.0, target_hz: 5.0 }),
+        rate: (!lstm).then_some(RateSettings { strength: 1.0, target_hz: 5.0, tau_ms: None }),
         pattern_generation: None,
         spoken_digits: Some(SpokenDigitsConfig::default()),
         ..pattern_generation(cell, method)
@@ -209,7 +209,7 @@ fn evidence_accumulation(cell: CellName, method: MethodName) -> RunConfig {
             tau_readout_ms: if lstm { 0.0 } else { 20.0 },
             ..pattern.network.clone()
         },
-        rate: (!lstm).then_some(RateSettings { strength: 1.0, target_hz: 10.0 }),
+        rate: (!lstm).then_some(RateSettings { strength: 1.0, target_hz: 10.0, tau_ms: None }),
         evidence_accumulation: Some(EvidenceAccumulationConfig::default()),
         pattern_generation: None,
         ..pattern
@@ -309,7 +309,7 @@ fn timit(cell: CellName, method: MethodName) -> RunConfig {
             tau_readout_ms: if lstm { 0.0 } else { 3.0 },
             ..digits.network.clone()
         },
-        rate: (!lstm).then_some(RateSettings { strength: 50.0, target_hz: 10.0 }),
+        rate: (!lstm).then_some(RateSettings { strength: 50.0, target_hz: 10.0, tau_ms: None }),
         spoken_digits: None,
         timit: Some(TimitConfig::default()),
         ..digits

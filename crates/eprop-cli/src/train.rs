@@ -74,8 +74,9 @@ pub fn run(args: &TrainArgs, interrupted: &AtomicBool) -> Result<Ending> {
 /// If files of the run are damaged or its data have changed; and those of [`run`].
 pub fn resume(path: &Path, interrupted: &AtomicBool) -> Result<Ending> {
     let folder = RunFolder::open(path);
+    let settings = read_table(&folder.file(CONFIG))?;
     folder.remove_unfinished()?;
-    if one_shot::config::task_of(&read_table(&folder.file(CONFIG))?).is_some() {
+    if one_shot::config::task_of(&settings).is_some() {
         return one_shot::resume(path, interrupted);
     }
     let config = RunConfig::read(&folder.file(CONFIG))?;

@@ -10,7 +10,7 @@ use crate::steps::split_steps;
 pub(super) enum Seed {
     /// L, [steps, batch, post]: Σ_t L ē.
     Signal(Tensor<3>),
-    /// 1 at every valid step ([steps, batch, 1]), not filtered by κ: Σ_t e.
+    /// The weight of every step ([steps, batch, 1 or post]; `None` for 1), not filtered by κ: Σ_t e.
     Unfiltered(Option<Tensor<3>>),
     /// ē at the chunk's end.
     Filtered,
@@ -90,9 +90,13 @@ impl<'a> Adjoint<'a> {
         let steps = rows / self.batch;
         let (seed, drive) = match seed {
             Seed::Signal(signal) => (kernel::Seed::Signal, Some(signal)),
-            Seed::Unfiltered(valid) => {
-                let all = || self.zeros.clone().narrow(1, 0, 1).ones_like().reshape([steps, self.batch, 1]);
-                (kernel::Seed::Unfiltered, Some(valid.unwrap_or_else(all)))
+            Seed::Unfiltered(weights) => {
+                let ones = self.zeros.ones_like().reshape([steps, self.batch, post]);
+                let of_each = match weights {
+                    Some(weights) => ones * weights,
+                    None => ones,
+                };
+                (kernel::Seed::Unfiltered, Some(of_each))
             }
             Seed::Filtered => (kernel::Seed::Filtered, None),
             Seed::Vector(component) => (kernel::Seed::Vector(component), None),

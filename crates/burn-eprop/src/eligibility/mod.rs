@@ -65,7 +65,7 @@ pub struct EligibilityTraces {
     summed: SummedTraces,
 }
 
-/// Σ_t e of the unfiltered traces, as rate regularisation needs it.
+/// Σ_t e of the unfiltered traces, each step weighted as its [`Chunk`] says, as rate regularisation needs it.
 #[derive(Debug, Clone)]
 #[allow(clippy::large_enum_variant, reason = "there is one for each layer")]
 pub enum SummedTraces {
@@ -87,8 +87,9 @@ pub struct Chunk<'a> {
     /// L, the learning signal of each neuron (times the readout's factor), [steps, batch, post]; `None` where it is 0
     /// throughout.
     pub signal: Option<Tensor<3>>,
-    /// Which steps count in [`SummedTraces`], [steps, batch, 1] of 0 and 1; `None` for all.
-    pub valid: Option<Tensor<3>>,
+    /// By how much each step counts in [`SummedTraces`], for all neurons, [steps, batch, 1], or for each, [steps, batch, post];
+    /// `None` for 1.
+    pub summed_by: Option<Tensor<3>>,
 }
 
 /// A part of the presynaptic values of a chunk.
@@ -187,9 +188,9 @@ impl Chunk<'_> {
         let found = self.linearization.currents();
         assert_eq!(found, currents, "a linearization of {found} currents for traces of {currents}");
         check_rows(self.linearization, [steps * batch, post]);
-        if let Some(valid) = &self.valid {
-            let (given, expected) = (valid.dims(), [steps, batch, 1]);
-            assert_eq!(given, expected, "valid steps {given:?} where {expected:?} is needed");
+        if let Some(summed_by) = &self.summed_by {
+            let (given, expected) = (summed_by.dims(), [[steps, batch, 1], [steps, batch, post]]);
+            assert!(expected.contains(&given), "weights of a sum {given:?} where {expected:?} are possible");
         }
         steps
     }
@@ -225,6 +226,14 @@ impl EligibilityTraces {
             && let Some(other) = other.take()
         {
             *mine = mine.clone() + other;
+        }
+    }
+
+    /// Takes Σ_t e over the batch, [pre, currents · post]; the next sum begins at 0.
+    pub(crate) fn take_batch_sum(&mut self) -> Option<Tensor<2>> {
+        match &mut self.summed {
+            SummedTraces::OverBatch(sum) => sum.take(),
+            SummedTraces::Off | SummedTraces::PerTrial(_) => None,
         }
     }
 
@@ -293,7 +302,7 @@ impl EligibilityTraces {
             Some(signal) => self.sum_over_batch(&adjoint.run(Seed::Signal(signal)), &pre),
             None => Tensor::zeros(self.synapses.matrix(), (&pre.device(), pre.dtype())),
         };
-        self.accumulate(&adjoint, &pre, chunk.valid);
+        self.accumulate(&adjoint, &pre, chunk.summed_by);
         if keep {
             self.carry(&adjoint, &pre);
         } else {
@@ -336,7 +345,7 @@ impl EligibilityTraces {
                 pre: List::lower(pre),
                 before: List::lower(before),
                 signal: List::lower(chunk.signal),
-                valid: List::lower(chunk.valid),
+                summed_by: List::lower(chunk.summed_by),
                 traces: CarriedTraces {
                     filtered_pre: List::lower(self.filtered_pre.take()),
                     vectors: List::lower(vectors),
@@ -413,12 +422,12 @@ impl EligibilityTraces {
         }
     }
 
-    /// Adds the chunk's Σ_t e: the recursion with a signal of 1 that κ does not filter.
-    fn accumulate(&mut self, adjoint: &Adjoint, pre: &Tensor<3>, valid: Option<Tensor<3>>) {
+    /// Adds the chunk's Σ_t e: the recursion with the weights of the sum as a signal that κ does not filter.
+    fn accumulate(&mut self, adjoint: &Adjoint, pre: &Tensor<3>, summed_by: Option<Tensor<3>>) {
         if matches!(self.summed, SummedTraces::Off) {
             return;
         }
-        let pass = adjoint.run(Seed::Unfiltered(valid));
+        let pass = adjoint.run(Seed::Unfiltered(summed_by));
         let add = |sum: Option<Tensor<3>>, part| match sum {
             Some(sum) => Some(sum + part),
             None => Some(part),

@@ -60,14 +60,17 @@ impl<C: Cell> GradientEstimator<C> for Bptt {
         let window = Window::run(&network, &network.weights(), state, &chunk.inputs, options);
         let loss = window.loss(&self.objective, &chunk);
 
-        let mut spikes = SpikeCounter::new(&network, batch.size());
+        let mut spikes = SpikeCounter::new(&network, batch.size(), self.objective.rate.as_ref());
         spikes.add_steps(&batch.lengths());
         spikes.add_layers(&window.layers, chunk.valid.as_ref());
-        let rate_loss = self.objective.rate.map(|rate| spikes.loss(&rate));
-        let total = match rate_loss.clone() {
-            Some(rate_loss) => loss.clone() + rate_loss,
-            None => loss.clone(),
-        };
+        let mut total = loss.clone();
+        let mut rate_loss = None;
+        if let Some(rate) = &self.objective.rate {
+            let pull = spikes.running_pull(rate, &window.layers, chunk.valid.as_ref());
+            let of_rates = spikes.loss(rate);
+            total = total + pull.unwrap_or_else(|| of_rates.clone());
+            rate_loss = Some(of_rates);
+        }
         Estimate {
             loss: loss.into_scalar::<f64>(),
             rate_loss: rate_loss.map_or(0.0, |loss| loss.into_scalar::<f64>()),

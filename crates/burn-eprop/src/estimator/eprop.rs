@@ -197,11 +197,14 @@ impl Settings {
             let signal = signal.clone().map(|signal| signal.narrow(2, first, size));
             first += size;
             state.spikes.add_spikes(index, &outputs, chunk.valid.as_ref());
+            let rate = self.objective.rate.as_ref();
+            let slope =
+                rate.and_then(|rate| state.spikes.running_slope(rate, index, &outputs, chunk.valid.as_ref()));
             let engine_chunk = Chunk {
                 linearization: &linearization,
                 pre: pre.clone(),
                 signal: signal.clone(),
-                valid: chunk.valid.clone(),
+                summed_by: slope.or_else(|| chunk.valid.clone()),
             };
             add(&mut sums.layers[index], state.traces[index].advance(engine_chunk, keep));
             if let Some(transition) = transition.filter(|_| purpose == Purpose::Record) {
@@ -234,11 +237,7 @@ impl Settings {
         for (index, (layer, gradient)) in network.layers.iter().zip(sums.layers).enumerate() {
             let mut gradient = gradient.expect("a batch has at least one step");
             if let Some(rate) = self.rate_gradient(state, index) {
-                // What the rates up to here ask for, less what earlier pieces have reported of it.
-                gradient = match state.rate_gradients[index].replace(rate.clone()) {
-                    Some(reported) => gradient + rate - reported,
-                    None => gradient + rate,
-                };
+                gradient = gradient + rate;
             }
             layer.register(gradient, &mut gradients);
         }
@@ -258,30 +257,44 @@ impl Settings {
         }
     }
 
-    /// The regulariser's gradient of a layer, [pre, currents · neurons]: Σ_t r e with the rates so far.
-    fn rate_gradient(self, state: &EpropState, layer: usize) -> Option<Tensor<2>> {
+    /// The regulariser's gradient of a layer in a piece, [pre, currents · neurons].
+    fn rate_gradient(self, state: &mut EpropState, layer: usize) -> Option<Tensor<2>> {
         let rate = self.objective.rate?;
-        let slope = state.spikes.slope(&rate, layer);
-        match state.traces[layer].summed() {
-            SummedTraces::Off => None,
-            SummedTraces::OverBatch(sum) => {
-                let sum = sum.clone()?;
-                let currents = sum.dims()[1] / slope.dims()[1];
-                Some(sum * slope.repeat_dim(1, currents))
+        let Some(slope) = state.spikes.slope(&rate, layer) else {
+            // Running means have pulled at each step.
+            let sum = state.traces[layer].take_batch_sum()?;
+            return Some(sum.mul_scalar(1.0 / state.spikes.sequences() as f64));
+        };
+        let so_far = rate_gradient(&state.traces[layer], slope)?;
+        // What the rates up to here ask for, less what earlier pieces have reported of it.
+        Some(match state.rate_gradients[layer].replace(so_far.clone()) {
+            Some(reported) => so_far - reported,
+            None => so_far,
+        })
+    }
+}
+
+/// Σ_t r e with the rates so far, [pre, currents · neurons].
+fn rate_gradient(traces: &EligibilityTraces, slope: Tensor<2>) -> Option<Tensor<2>> {
+    match traces.summed() {
+        SummedTraces::Off => None,
+        SummedTraces::OverBatch(sum) => {
+            let sum = sum.clone()?;
+            let currents = sum.dims()[1] / slope.dims()[1];
+            Some(sum * slope.repeat_dim(1, currents))
+        }
+        SummedTraces::PerTrial(sums) => {
+            let gradients = sums.iter().map(|sum| {
+                let scaled = sum.clone()? * slope.clone().unsqueeze_dim(2);
+                Some(scaled.sum_dim(0).squeeze_dim::<2>(0).transpose())
+            });
+            let Synapses { pre, post, .. } = traces.synapses();
+            let zeros = || Tensor::zeros([pre, post], (&slope.device(), slope.dtype()));
+            let gradients: Vec<Option<Tensor<2>>> = gradients.collect();
+            if gradients.iter().all(Option::is_none) {
+                return None;
             }
-            SummedTraces::PerTrial(sums) => {
-                let gradients = sums.iter().map(|sum| {
-                    let scaled = sum.clone()? * slope.clone().unsqueeze_dim(2);
-                    Some(scaled.sum_dim(0).squeeze_dim::<2>(0).transpose())
-                });
-                let Synapses { pre, post, .. } = state.traces[layer].synapses();
-                let zeros = || Tensor::zeros([pre, post], (&slope.device(), slope.dtype()));
-                let gradients: Vec<Option<Tensor<2>>> = gradients.collect();
-                if gradients.iter().all(Option::is_none) {
-                    return None;
-                }
-                Some(Tensor::cat(gradients.into_iter().map(|part| part.unwrap_or_else(zeros)).collect(), 1))
-            }
+            Some(Tensor::cat(gradients.into_iter().map(|part| part.unwrap_or_else(zeros)).collect(), 1))
         }
     }
 }
@@ -343,7 +356,7 @@ impl<C: Cell> OnlineEstimator<C> for Eprop {
         let network = network.valid();
         let summed = match self.settings.objective.rate.map(|rate| rate.averaging) {
             None => SummedTraces::Off,
-            Some(RateAveraging::Batch) => SummedTraces::OverBatch(None),
+            Some(RateAveraging::Batch | RateAveraging::Running { .. }) => SummedTraces::OverBatch(None),
             Some(RateAveraging::PerTrial) => SummedTraces::PerTrial(Vec::new()),
         };
         let kappa = if self.signal.speaks_of_outputs() { network.readout.decay() } else { 0.0 };
@@ -353,7 +366,7 @@ impl<C: Cell> OnlineEstimator<C> for Eprop {
             signal: self.signal.clone(),
             traces: network.layers.iter().map(traces).collect(),
             readout: ReadoutTraces::new([batch, network.neurons()]),
-            spikes: SpikeCounter::new(&network, batch),
+            spikes: SpikeCounter::new(&network, batch, self.settings.objective.rate.as_ref()),
             rate_gradients: vec![None; network.layers.len()],
             time: 0,
             network: network.initial_state(batch),

@@ -41,7 +41,7 @@ pub fn evaluate<C: Cell>(network: &Network<C>, batch: &Batch, objective: &Object
     let evaluate_part = move |(network, batch, sequences): (Network<C>, Batch, Range<usize>)| {
         // Cut only now: on some devices it is a copy.
         let batch = batch.sequences(sequences);
-        let mut spikes = SpikeCounter::new(&network, batch.size());
+        let mut spikes = SpikeCounter::new(&network, batch.size(), None);
         let mut loss = 0.0;
         let mut outputs = Vec::new();
         let chunks = chunks(&network, &batch, &objective, schedule.chunk);

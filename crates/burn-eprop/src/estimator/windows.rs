@@ -17,7 +17,7 @@ use crate::carried::{Archive, Carried};
 use crate::cell::Cell;
 use crate::eligibility::{Chunk, EligibilityTraces, FactoredTraces, MOST_FACTORED_STEPS, SummedTraces};
 use crate::kernel;
-use crate::loss::Objective;
+use crate::loss::{Objective, RateAveraging};
 use crate::network::{GradientPaths, Network, NetworkState, Record, RecurrentLayer};
 use crate::readout::ReadoutTraces;
 
@@ -43,7 +43,7 @@ pub type Eprop3 = Windows<true>;
 /// eligibility traces, [`TruncatedBptt`] without.
 ///
 /// Firing-rate regularisation needs the rates of the whole trial: a first run forward finds them. In a stream the
-/// rates up to and including the piece stand in for them.
+/// rates up to and including the piece stand in for them. Running means need neither.
 #[derive(Debug, Clone)]
 pub struct Windows<const TRACES: bool> {
     objective: Objective,
@@ -144,10 +144,7 @@ impl<const TRACES: bool> Windows<TRACES> {
         check_batch(network, piece);
         state.network.check(network, piece.size());
         let network = with_autodiff(network);
-        let slopes: Option<Vec<_>> = self.objective.rate.map(|rate| {
-            let spikes = self.count_spikes(&network, state, piece);
-            (0..network.layers.len()).map(|layer| spikes.slope(&rate, layer)).collect()
-        });
+        let slopes = self.rate_slopes(&network, state, piece);
         state.spikes.add_steps(&piece.lengths());
 
         let (objective, divisor) = (self.objective, loss_divisor(&self.objective, piece));
@@ -220,6 +217,12 @@ impl<const TRACES: bool> Windows<TRACES> {
         for (neurons, slope) in window.layers.iter().zip(slopes.into_iter().flatten()) {
             objective = objective + rate_term(neurons, slope, chunk.valid.as_ref());
         }
+        let rate = self.objective.rate.as_ref();
+        if let Some(pull) =
+            rate.and_then(|rate| state.spikes.running_pull(rate, &window.layers, chunk.valid.as_ref()))
+        {
+            objective = objective + pull;
+        }
         state.network = window.state.detach();
         state.time += steps;
         if let Some(behind) = self.behind(network, state, *divisor, following) {
@@ -272,18 +275,21 @@ impl<const TRACES: bool> Windows<TRACES> {
         Some(self.learning.foretell(module, state.network.to_rows(), divisor, following))
     }
 
-    /// The spikes up to the end of a piece, found without a graph.
-    fn count_spikes<C: Cell>(
+    /// The regulariser's slopes by layer, of the rates up to the end of a piece, for which it is gone through without a graph; `None` where
+    /// there is none, or a running mean.
+    fn rate_slopes<C: Cell>(
         &self,
         network: &Network<C>,
         state: &WindowsState,
         piece: &Batch,
-    ) -> SpikeCounter {
+    ) -> Option<Vec<Tensor<2>>> {
+        let rate =
+            self.objective.rate.filter(|rate| !matches!(rate.averaging, RateAveraging::Running { .. }))?;
         let network = network.valid();
         let mut spikes = state.spikes.clone();
         let chunks = chunks(&network, piece, &self.objective, self.length);
         run_forward(&network, state.network.clone(), piece, chunks, &mut spikes, |_, _| {});
-        spikes
+        (0..network.layers.len()).map(|layer| spikes.slope(&rate, layer)).collect()
     }
 }
 
@@ -302,7 +308,7 @@ impl<C: Cell, const TRACES: bool> OnlineEstimator<C> for Windows<TRACES> {
     fn start(&mut self, network: &Network<C>, batch: usize) -> WindowsState {
         WindowsState {
             network: network.valid().initial_state(batch),
-            spikes: SpikeCounter::new(network, batch),
+            spikes: SpikeCounter::new(network, batch, self.objective.rate.as_ref()),
             boundary: BoundaryTraces::new(network, batch),
             traces: TRACES.then(|| EpropTraces::new(network, batch, self.length)),
             time: 0,
@@ -347,7 +353,7 @@ impl EpropTraces {
                 linearization: steps.linearization.as_ref().expect("asked for"),
                 pre: steps.pre.clone(),
                 signal: Some(steps.total_derivatives(derivatives)),
-                valid: None,
+                summed_by: None,
             };
             let gradient = match traces {
                 LayerTraces::Factored(traces) => traces.advance(chunk, keep),

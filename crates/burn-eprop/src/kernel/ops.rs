@@ -95,9 +95,9 @@ pub struct TraceChunk<B: Backend> {
     /// L, [steps, batch, post], where it is not 0 throughout.
     #[extension_type]
     pub signal: List<B>,
-    /// Which steps count in sums of traces, [steps, batch, 1], where not all do.
+    /// By how much each step counts in sums of traces, [steps, batch, 1 or post], where not all count 1.
     #[extension_type]
-    pub valid: List<B>,
+    pub summed_by: List<B>,
     /// What earlier chunks have left.
     #[extension_type]
     pub traces: CarriedTraces<B>,
@@ -147,7 +147,7 @@ pub struct RecursionChunk<B: Backend> {
     /// Coefficients of the linearisation, each [steps · batch, post].
     #[extension_type]
     pub coefficients: List<B>,
-    /// What drives the recursion: L, [steps, batch, post]; which steps count, [steps, batch, 1]; or nothing.
+    /// What drives the recursion: L or the weights of a sum, [steps, batch, post], or nothing.
     #[extension_type]
     pub drive: List<B>,
 }

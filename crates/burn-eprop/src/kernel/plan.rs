@@ -85,7 +85,7 @@ pub enum Summed {
 pub enum Seed {
     /// L: Σ_t L ē.
     Signal,
-    /// 1 at every valid step, not filtered by κ: Σ_t e.
+    /// The weight of every step, not filtered by κ: Σ_t e.
     Unfiltered,
     /// ē at the chunk's end.
     Filtered,

@@ -13,7 +13,7 @@ use crate::estimator::window::{LayerSteps, Window, WindowOptions};
 use crate::estimator::{check_batch, loss_divisor};
 use crate::kernel;
 use crate::layer::without_autapses;
-use crate::loss::{Objective, RateRegularization};
+use crate::loss::{Objective, RateAveraging, RateRegularization};
 use crate::network::{LayerWeights, Network, Record, RecurrentLayer, Weights};
 use crate::signal::{LearningSignal, SignalContext, teach};
 use crate::steps::{filter_in_graph, side_by_side, sum};
@@ -140,9 +140,15 @@ impl<C: Cell> OneShot<C> {
     }
 
     /// Adds firing-rate regularisation to the outer loss: of the learner over both trials, and of the error module.
+    ///
+    /// # Panics
+    ///
+    /// If a regulariser is not [valid](Objective::validate), or is that of a running mean.
     pub fn with_rates(self, learner: Option<RateRegularization>, module: Option<RateRegularization>) -> Self {
         for rate in [learner, module].into_iter().flatten() {
             self.objective.with_rate(rate).checked();
+            let of_trials = !matches!(rate.averaging, RateAveraging::Running { .. });
+            assert!(of_trials, "the rates of one-shot learning are those of its trials, not running means");
         }
         Self { learner_rate: learner, module_rate: module, ..self }
     }
@@ -210,13 +216,13 @@ impl<C: Cell> OneShot<C> {
         let outputs = second.outputs.clone().swap_dims(0, 1);
         let loss = loss(outputs.clone());
 
-        let mut spikes = SpikeCounter::new(learner, batch);
+        let mut spikes = SpikeCounter::new(learner, batch, None);
         spikes.add_steps(&training.lengths());
         spikes.add_layers(&first.layers, valid.as_ref());
         spikes.add_steps(&vec![time; batch]);
         spikes.add_layers(&second.layers, None);
         let module_spikes = module.map(|window| {
-            let mut spikes = SpikeCounter::new(&meta.module, batch);
+            let mut spikes = SpikeCounter::new(&meta.module, batch, None);
             spikes.add_steps(&training.lengths());
             spikes.add_layers(&window.layers, valid.as_ref());
             spikes

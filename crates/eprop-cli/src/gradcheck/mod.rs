@@ -246,7 +246,9 @@ impl<C: Cell> Check<'_, C> {
             let synapses = Synapses { batch, pre: pre.dims()[2], post: neurons, currents: C::CURRENTS };
             let start = || EligibilityTraces::new(kappa, synapses, SummedTraces::Off);
             let (pre, signal) = (vec![Presynaptic::AtOnce(pre.clone())], Some(signal.clone()));
-            traces.get_or_insert_with(start).advance(Chunk { linearization, pre, signal, valid: None }, true);
+            traces
+                .get_or_insert_with(start)
+                .advance(Chunk { linearization, pre, signal, summed_by: None }, true);
         };
         let mut eprop = Eprop::new(*objective, Symmetric).with_chunk(self.chunk);
         let estimate = eprop.estimate_observed(network, batch, &mut observe);

@@ -21,7 +21,7 @@ pub(super) struct Chunk<'a, E: Real> {
     pub(super) coefficients: Vec<View<'a, E>>,
     pub(super) pre: Vec<Presynaptic<'a, E>>,
     pub(super) signal: Option<View<'a, E>>,
-    pub(super) valid: Option<View<'a, E>>,
+    pub(super) summed_by: Option<View<'a, E>>,
 }
 
 /// A part of the presynaptic values; with `before` they arrive one step later.
@@ -57,7 +57,7 @@ impl<'a, E: Real> Chunk<'a, E> {
             coefficients: inputs.coefficients.0.iter().map(B::view::<E>).collect(),
             pre: parts,
             signal: inputs.signal.0.first().map(B::view::<E>),
-            valid: inputs.valid.0.first().map(B::view::<E>),
+            summed_by: inputs.summed_by.0.first().map(B::view::<E>),
         }
     }
 
@@ -128,7 +128,11 @@ impl<E: Real> Pass<E> {
                     self.m.iter_mut().for_each(|m| *m *= kappa);
                 }
                 Seed::Unfiltered => {
-                    mu.fill(chunk.valid.as_ref().map_or(E::one(), |valid| valid.row(step, element)[0]));
+                    match chunk.summed_by.as_ref().map(|weights| weights.row(step, element)) {
+                        None => mu.fill(E::one()),
+                        Some([of_all]) => mu.fill(*of_all),
+                        Some(of_each) => mu.copy_from_slice(of_each),
+                    }
                 }
                 Seed::Vector(_) => {}
             }

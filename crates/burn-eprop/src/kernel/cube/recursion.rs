@@ -137,7 +137,7 @@ fn recur<F: Float>(
             m *= kappa;
         }
         if comptime!(seed == Seed::Unfiltered) {
-            mu = drive[row];
+            mu = drive[at];
         }
         #[unroll]
         for current in 0..currents {
