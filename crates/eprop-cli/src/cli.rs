@@ -174,6 +174,9 @@ pub struct CompareArgs {
     /// Settings of arm-reaching, from which a settings file may differ
     #[arg(long, value_enum)]
     pub family: Option<FamilyName>,
+    /// Speakers of the spoken digits, of whom each is held out by all methods
+    #[arg(long, value_delimiter = ',')]
+    pub speakers: Vec<String>,
     /// Seeds of weights, data and order
     #[arg(long, value_delimiter = ',', default_value = "1,2,3,4,5", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seeds: Vec<u64>,

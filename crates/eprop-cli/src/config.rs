@@ -11,6 +11,7 @@ use burn_eprop::synthetic_gradient::SyntheticGradientConfig;
 use clap::ValueEnum;
 use eprop_tasks::copy_repeat::CopyRepeatConfig;
 use eprop_tasks::evidence_accumulation::EvidenceAccumulationConfig;
+use eprop_tasks::features::AugmentationConfig;
 use eprop_tasks::pattern_generation::PatternGenerationConfig;
 use eprop_tasks::sequential_images::SequentialImagesConfig;
 use eprop_tasks::shd::ShdConfig;
@@ -202,6 +203,8 @@ pub struct RunConfig {
     /// Steps for which a network is shown each frame of recorded data.
     #[serde(default = "one")]
     pub steps_per_frame: usize,
+    /// How recordings are changed each time that they are learnt from.
+    pub augmentation: Option<AugmentationConfig>,
     /// When weights change.
     #[serde(default)]
     pub update: Update,
@@ -398,6 +401,9 @@ impl RunConfig {
         }
         let in_range = (1..=1000).contains(&self.steps_per_frame);
         ensure!(in_range, "steps_per_frame is {}, but must be 1 to 1000", self.steps_per_frame);
+        if let Some(augmentation) = &self.augmentation {
+            augmentation.validate().context("[augmentation]")?;
+        }
         let seconds = self.checkpoint_seconds;
         let valid = seconds.is_finite() && seconds >= 0.0;
         ensure!(valid, "checkpoint_seconds is {seconds}, but must be finite and at least 0");

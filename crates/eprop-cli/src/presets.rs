@@ -55,6 +55,7 @@ fn pattern_generation(cell: CellName, method: MethodName) -> RunConfig {
         batch: 1,
         chunk: 1000,
         steps_per_frame: 1,
+        augmentation: None,
         update: Update::Sequence,
         lr: 3e-3,
         optimizer: OptimizerName::Adam,

@@ -12,6 +12,8 @@ pub enum Stream {
     Validation,
     /// Batches by which a trained network is judged, by number.
     Test,
+    /// How recordings that are learnt from are changed, by iteration.
+    Augmentation,
 }
 
 /// A generator for this number of a stream.

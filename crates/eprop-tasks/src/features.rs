@@ -15,8 +15,10 @@
 //!
 //! The mel scale is 2595 log₁₀(1 + f/700) and equation 8 repeats the first and last frame beyond the
 //! ends (both as in Young et al., The HTK Book, chapter 5, as is the energy of samples to which
-//! equations 1 and 2 were not applied). [`ZScore`] then brings every feature to mean 0 and deviation 1.
+//! equations 1 and 2 were not applied). [`ZScore`] then brings every feature to mean 0 and deviation 1; with `normalize`, this is done
+//! within each recording. [`AugmentationConfig`] makes other recordings of those there are.
 
+mod augmentation;
 mod config;
 mod frames;
 mod log_mel;
@@ -24,6 +26,7 @@ mod mel;
 mod wideband;
 mod z_score;
 
+pub use augmentation::AugmentationConfig;
 pub use config::LogMelConfig;
 pub use frames::Frames;
 pub use log_mel::LogMel;

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::ValueEnum;
+use eprop_tasks::spoken_digits::HeldOut;
 
 use crate::cli::{CompareArgs, TaskChoice, TrainArgs};
 use crate::config::{RunConfig, SyntheticName};
@@ -129,8 +130,13 @@ impl Kind {
         cell.into_iter().chain(names.into_iter().flatten()).collect()
     }
 
-    /// Name and settings of a run.
-    pub(super) fn settings(self, args: &CompareArgs, seed: u64) -> Result<(String, Settings)> {
+    /// Name and settings of a run, without a speaker of the spoken digits if one is named.
+    pub(super) fn settings(
+        self,
+        args: &CompareArgs,
+        speaker: Option<&str>,
+        seed: u64,
+    ) -> Result<(String, Settings)> {
         let (Self::Method { cell, .. } | Self::Teacher { cell, .. }) = self;
         let common = TrainArgs {
             task: Some(args.task),
@@ -146,19 +152,29 @@ impl Kind {
             ..TrainArgs::default()
         };
         let several_cells = args.cells.len() > 1;
-        let name = self.names(several_cells).join(":");
+        let name_of_all = |kind: Self| {
+            let names = speaker.map(str::to_owned).into_iter().chain(kind.names(several_cells));
+            names.collect::<Vec<_>>().join(":")
+        };
+        let name = name_of_all(self);
         match self {
             Self::Method { contestant: Contestant { method, synthetic }, signal, .. } => {
                 let signal = signal.as_ref().map(name_of);
                 let train = TrainArgs { method: Some(method), synthetic, signal, ..common };
-                let config = RunConfig::resolve(&train).context(name)?;
+                let mut config = RunConfig::resolve(&train).context(name)?;
+                if let Some(speaker) = speaker {
+                    let digits = config.spoken_digits.as_mut();
+                    let digits = digits.context("--speakers is for spoken-digits")?;
+                    digits.held_out = HeldOut::Speaker(speaker.to_owned());
+                }
                 // The synthetic gradient is named also where it follows from the settings.
                 let has_one = matches!(method, MethodName::Eprop3 | MethodName::TruncatedBpttSg);
                 let synthetic = has_one.then_some(config.synthetic.kind);
-                let name = self.with_synthetic(synthetic).names(several_cells).join(":");
+                let name = name_of_all(self.with_synthetic(synthetic));
                 Ok((name, Settings::Sequence(Box::new(config))))
             }
             Self::Teacher { task, teacher, sees, .. } => {
+                ensure!(speaker.is_none(), "--speakers is for spoken-digits");
                 let train = TrainArgs { signal: Some(name_of(&teacher)), ..common };
                 let mut config = OneShotConfig::resolve(task, &train).with_context(|| name.clone())?;
                 if let Some(sees) = sees {
@@ -241,7 +257,7 @@ mod tests {
         let Some(Command::Compare(args)) = Cli::try_parse_from(line.split(' '))?.command else {
             panic!("{line}")
         };
-        all(&args)?.into_iter().map(|kind| Ok(kind.settings(&args, 1)?.0)).collect()
+        all(&args)?.into_iter().map(|kind| Ok(kind.settings(&args, None, 1)?.0)).collect()
     }
 
     #[test]

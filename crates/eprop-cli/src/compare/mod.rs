@@ -92,15 +92,19 @@ pub fn run(args: &CompareArgs, interrupted: &AtomicBool) -> Result<Ending> {
 
 /// All runs, with settings that are valid.
 fn plan(args: &CompareArgs, out: &Path) -> Result<Vec<Planned>> {
-    let mut planned = Vec::new();
-    for contestant in contestant::all(args)? {
+    let mut planned: Vec<Planned> = Vec::new();
+    let speakers = match args.speakers.is_empty() {
+        true => vec![None],
+        false => args.speakers.iter().map(|speaker| Some(speaker.as_str())).collect(),
+    };
+    let contestants = contestant::all(args)?;
+    let of_speaker = |speaker| contestants.iter().map(move |contestant| (speaker, contestant));
+    for (speaker, contestant) in speakers.into_iter().flat_map(of_speaker) {
         for &seed in &args.seeds {
-            let (name, settings) = contestant.settings(args, seed)?;
+            let (name, settings) = contestant.settings(args, speaker, seed)?;
             let folder = out.join(format!("{}-{seed}", name.replace(':', "-")));
-            ensure!(
-                planned.iter().all(|run: &Planned| run.folder != folder),
-                "{name} with seed {seed} is there twice"
-            );
+            let is_new = planned.iter().all(|run| run.folder != folder);
+            ensure!(is_new, "{name} with seed {seed} is there twice");
             planned.push(Planned { name, settings, folder });
         }
     }

@@ -37,6 +37,9 @@ pub struct LogMelConfig {
     pub deltas: u8,
     /// Frames on either side over which a slope is taken.
     pub delta_frames: usize,
+    /// Whether every feature has mean 0 and deviation 1 within each recording: what microphone and voice add to all frames is taken
+    /// out.
+    pub normalize: bool,
 }
 
 impl Default for LogMelConfig {
@@ -55,6 +58,7 @@ impl Default for LogMelConfig {
             energy: false,
             deltas: 1,
             delta_frames: 2,
+            normalize: false,
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::range_error::RangeError;
 use super::config::LogMelConfig;
 use super::frames::Frames;
 use super::mel::{self, Band};
+use super::z_score::ZScore;
 
 /// Log-mel features with window, filterbank and Fourier transform prepared.
 #[derive(Clone)]
@@ -51,7 +52,11 @@ impl LogMel {
         for order in 0..usize::from(self.config.deltas) {
             parts.push(parts[order].slopes(self.config.delta_frames));
         }
-        Frames::beside(&parts)
+        let mut frames = Frames::beside(&parts);
+        if self.config.normalize {
+            ZScore::fit([&frames]).apply(&mut frames);
+        }
+        frames
     }
 
     /// Bands or cepstra of every frame (equations 2 to 6 of the module).
@@ -132,6 +137,20 @@ mod tests {
 
     fn bands_alone() -> LogMelConfig {
         LogMelConfig { deltas: 0, ..Default::default() }
+    }
+
+    #[test]
+    fn normalized_features_have_mean_0_and_deviation_1_in_each_recording() {
+        let config = LogMelConfig { normalize: true, ..LogMelConfig::default() };
+        let samples: Vec<f32> = (0..4000).map(|i| 0.3 * (i as f32 * i as f32 * 1e-4).sin()).collect();
+        let louder: Vec<f32> = samples.iter().map(|sample| 3.0 * sample).collect();
+        let features = LogMel::new(&config).unwrap();
+        let [quiet, loud] = [samples, louder].map(|samples| features.frames(&samples));
+        let fitted = ZScore::fit([&quiet]);
+        assert!(fitted.mean.iter().all(|mean| mean.abs() < 1e-4));
+        assert!(fitted.std.iter().all(|std| (std - 1.0).abs() < 1e-3));
+        let differs = quiet.data.iter().zip(&loud.data).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(differs < 0.02, "loudness makes no difference, but {differs}");
     }
 
     #[test]

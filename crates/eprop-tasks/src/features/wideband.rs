@@ -23,6 +23,7 @@ pub(crate) struct Wideband {
     energy: bool,
     deltas: u8,
     delta_frames: usize,
+    normalize: bool,
 }
 
 impl Wideband {

@@ -12,14 +12,16 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Device;
 use eprop_tasks::Split;
-use eprop_tasks::features::{Frames, ZScore};
+use eprop_tasks::features::{AugmentationConfig, Frames, ZScore};
 use eprop_tasks::plot::{Lines, Panel, Raster, Series};
 use eprop_tasks::shd::SpikeUtterance;
+use rand::rngs::StdRng;
 
 use super::recorded::{Labels, Recorded, Shape, batch_of_pass};
 use super::{Example, Examples, Shown, Task};
 use crate::cli::SplitName;
 use crate::config::{RunConfig, TaskName};
+use crate::random::{Stream, generator};
 use crate::run_folder;
 
 /// A data set, as a run's settings read it.
@@ -29,6 +31,11 @@ trait DataSet {
 
     /// Features of a frame.
     fn features(&self) -> usize;
+
+    /// How many of the features stand beside each other in order of frequency; the others are their slopes.
+    fn bands(&self) -> usize {
+        self.features()
+    }
 
     /// Names of the classes, a network's outputs.
     fn classes(&self) -> Vec<String>;
@@ -54,6 +61,7 @@ struct Sequence {
     labels: Labels,
 }
 
+#[derive(Clone)]
 enum SequenceFrames {
     Dense(Frames),
     /// Few of the values are not 0: they are spread out as they are needed.
@@ -63,6 +71,17 @@ enum SequenceFrames {
 impl Sequence {
     fn new(frames: Frames, labels: Labels) -> Self {
         Self { frames: SequenceFrames::Dense(frames), labels }
+    }
+
+    /// The same otherwise; spikes and sequences with a class for each frame as they are.
+    fn changed(&self, augmentation: &AugmentationConfig, bands: usize, rng: &mut StdRng) -> Self {
+        let frames = match (&self.frames, &self.labels) {
+            (SequenceFrames::Dense(frames), Labels::Whole(_)) => {
+                SequenceFrames::Dense(augmentation.apply(frames, bands, rng))
+            }
+            (frames, _) => frames.clone(),
+        };
+        Self { frames, labels: self.labels.clone() }
     }
 
     fn recorded(&self) -> Recorded<'_> {
@@ -103,6 +122,7 @@ pub struct RecordedTask {
     data: Box<dyn DataSet>,
     training: Vec<Sequence>,
     z_score: Option<ZScore>,
+    augmentation: Option<AugmentationConfig>,
     steps_per_frame: usize,
     batch: usize,
     seed: u64,
@@ -155,6 +175,7 @@ impl RecordedTask {
             data,
             training,
             z_score,
+            augmentation: config.augmentation.clone(),
             steps_per_frame: config.steps_per_frame,
             batch: config.batch,
             seed: config.seed,
@@ -211,7 +232,13 @@ impl Task for RecordedTask {
 
     fn example(&self, iteration: usize) -> Example {
         let chosen = batch_of_pass(self.training.len(), self.batch, self.seed, iteration);
-        self.side_by_side(chosen.into_iter().map(|index| &self.training[index]))
+        let chosen = chosen.into_iter().map(|index| &self.training[index]);
+        let Some(augmentation) = &self.augmentation else {
+            return self.side_by_side(chosen);
+        };
+        let mut rng = generator(self.seed, Stream::Augmentation, iteration as u64);
+        let changed = chosen.map(|sequence| sequence.changed(augmentation, self.data.bands(), &mut rng));
+        self.side_by_side(changed.collect::<Vec<_>>().iter())
     }
 
     fn statistics(&self) -> Option<String> {

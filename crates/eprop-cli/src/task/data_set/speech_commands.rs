@@ -32,6 +32,11 @@ impl DataSet for Words {
         self.settings.features.feature_count()
     }
 
+    fn bands(&self) -> usize {
+        let features = &self.settings.features;
+        features.cepstra.unwrap_or(features.bands) + usize::from(features.energy)
+    }
+
     fn classes(&self) -> Vec<String> {
         self.classes.clone()
     }

@@ -29,6 +29,11 @@ impl DataSet for Digits {
         self.settings.features.feature_count()
     }
 
+    fn bands(&self) -> usize {
+        let features = &self.settings.features;
+        features.cepstra.unwrap_or(features.bands) + usize::from(features.energy)
+    }
+
     fn classes(&self) -> Vec<String> {
         (0..10).map(|digit| digit.to_string()).collect()
     }
