@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use burn::tensor::{DType, Device, Tensor, TensorCreationOptions, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorCreationOptions, TensorData};
 
 use crate::error::NonFinite;
 use crate::kernel;
@@ -16,6 +16,7 @@ const STRETCH: usize = 256;
 pub struct Batch {
     inputs: Tensor<3>,
     targets: Tensor<3>,
+    added: Option<Tensor<3>>,
     teaching: Option<Tensor<3>>,
     mask: Option<Tensor<2>>,
     lengths: Option<Vec<usize>>,
@@ -31,6 +32,8 @@ pub(crate) struct BatchChunk {
     pub(crate) inputs: Tensor<3>,
     /// [steps, batch, outputs]
     pub(crate) targets: Tensor<3>,
+    /// What others add to the outputs, [steps, batch, outputs].
+    pub(crate) added: Option<Tensor<3>>,
     /// What a learned signal sees of the targets, [steps, batch, values].
     pub(crate) teaching: Option<Tensor<3>>,
     /// The mask, and 0 behind a sequence's end, [steps, batch, 1].
@@ -39,6 +42,17 @@ pub(crate) struct BatchChunk {
     pub(crate) weight: Tensor<3>,
     /// 1 within a sequence and 0 behind its end, [steps, batch, 1]; `None` where all have full length.
     pub(crate) valid: Option<Tensor<3>>,
+}
+
+impl BatchChunk {
+    /// A loss's outputs, targets and weights, for outputs [steps, batch, outputs] of a network.
+    pub(crate) fn judged(&self, outputs: &Tensor<3>) -> [Tensor<3>; 3] {
+        let outputs = match &self.added {
+            Some(added) => outputs.clone() + added.clone(),
+            None => outputs.clone(),
+        };
+        [outputs, self.targets.clone(), self.weight.clone()]
+    }
 }
 
 impl Batch {
@@ -62,12 +76,57 @@ impl Batch {
         Self {
             inputs,
             targets,
+            added: None,
             teaching: None,
             mask: None,
             lengths: None,
             loss_steps: OnceLock::new(),
             follows: None,
         }
+    }
+
+    /// Says what others add to the outputs y before the loss compares them with the targets, [batch, time, outputs]: another network,
+    /// say, that shares the task. It is a constant of the loss; an estimate holds the outputs without it.
+    ///
+    /// # Panics
+    ///
+    /// If the shape is not that of the targets.
+    pub fn with_added_outputs(self, added: Tensor<3>) -> Self {
+        let (given, expected) = (added.dims(), self.targets.dims());
+        assert_eq!(
+            given, expected,
+            "added outputs {given:?} for targets {expected:?}, [batch, time, outputs]"
+        );
+        Self { added: Some(added), ..self }
+    }
+
+    /// The same sequences from their ends to their starts; what is behind an end stays there.
+    pub fn reversed(&self) -> Self {
+        let flip = |tensor: &Tensor<3>| self.flip(tensor.clone());
+        let mask = self.mask.clone().map(|mask| self.flip(mask.unsqueeze_dim(2)).squeeze_dim(2));
+        Self {
+            inputs: flip(&self.inputs),
+            targets: flip(&self.targets),
+            added: self.added.as_ref().map(flip),
+            teaching: self.teaching.as_ref().map(flip),
+            mask,
+            ..self.clone()
+        }
+    }
+
+    /// The steps [batch, time, feature] of each sequence in the opposite order.
+    pub(crate) fn flip(&self, tensor: Tensor<3>) -> Tensor<3> {
+        let Some(lengths) = &self.lengths else {
+            return tensor.flip([1]);
+        };
+        let [_, steps, features] = tensor.dims();
+        let place = |length: usize| {
+            (0..steps).map(move |step| if step < length { length - 1 - step } else { step } as i64)
+        };
+        let places: Vec<i64> = lengths.iter().flat_map(|&length| place(length)).collect();
+        let places = TensorData::new(places, [lengths.len(), steps, 1]);
+        let places = Tensor::<3, Int>::from_data(places, &tensor.device()).repeat_dim(2, features);
+        tensor.gather(1, places)
     }
 
     /// Says what a [learned signal](crate::signal::Learned) sees of the targets, [batch, time, values]: a code of them in
@@ -178,6 +237,7 @@ impl Batch {
         Self {
             inputs: self.inputs.clone().slice_dim(1, time.clone()),
             targets: self.targets.clone().slice_dim(1, time.clone()),
+            added: self.added.clone().map(|added| added.slice_dim(1, time.clone())),
             teaching: self.teaching.clone().map(|teaching| teaching.slice_dim(1, time.clone())),
             mask: self.mask.clone().map(|mask| mask.slice_dim(1, time.clone())),
             lengths: self
@@ -198,6 +258,7 @@ impl Batch {
         Self {
             inputs: some(&self.inputs),
             targets: some(&self.targets),
+            added: self.added.as_ref().map(some),
             teaching: self.teaching.as_ref().map(some),
             mask: self.mask.clone().map(|mask| mask.slice_dim(0, sequences.clone())),
             lengths: self.lengths.as_ref().map(|lengths| lengths[sequences.clone()].to_vec()),
@@ -211,6 +272,7 @@ impl Batch {
         Self {
             inputs: self.inputs.to_device(device),
             targets: self.targets.to_device(device),
+            added: self.added.map(|added| added.to_device(device)),
             teaching: self.teaching.map(|teaching| teaching.to_device(device)),
             mask: self.mask.map(|mask| mask.to_device(device)),
             ..self
@@ -238,6 +300,7 @@ impl Batch {
     pub fn check_finite(&self) -> Result<(), NonFinite> {
         check_finite("inputs", &self.inputs)?;
         check_finite("targets", &self.targets)?;
+        self.added.as_ref().map_or(Ok(()), |added| check_finite("added outputs", added))?;
         self.teaching.as_ref().map_or(Ok(()), |teaching| check_finite("teaching", teaching))?;
         self.mask.as_ref().map_or(Ok(()), |mask| check_finite("mask", mask))
     }
@@ -286,6 +349,7 @@ impl Batch {
         BatchChunk {
             inputs: piece(self.inputs.clone()),
             targets: piece(self.targets.clone()),
+            added: self.added.clone().map(piece),
             teaching: self.teaching.clone().map(piece),
             weight: mask.clone().mul_scalar(1.0 / loss_steps),
             mask,

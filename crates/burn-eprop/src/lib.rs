@@ -5,6 +5,7 @@
 //! a backward pass.
 
 pub mod batch;
+pub mod bidirectional;
 pub mod carried;
 pub mod cell;
 pub mod constant;
@@ -49,3 +50,8 @@ pub struct BookEprop3;
 #[cfg(doctest)]
 #[doc = include_str!("../../../book/src/eprop2.md")]
 pub struct BookEprop2;
+
+/// The book's page on rewards, likewise.
+#[cfg(doctest)]
+#[doc = include_str!("../../../book/src/reward.md")]
+pub struct BookReward;

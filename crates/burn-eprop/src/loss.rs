@@ -137,7 +137,7 @@ impl Objective {
 
 impl Loss {
     /// E of outputs, targets [.., outputs] and weights [.., 1].
-    pub(crate) fn value(self, output: Tensor<3>, target: Tensor<3>, weight: Tensor<3>) -> Tensor<1> {
+    pub(crate) fn value(self, [output, target, weight]: [Tensor<3>; 3]) -> Tensor<1> {
         let loss = match self {
             Self::MeanSquaredError => {
                 let difference = output - target;
@@ -154,7 +154,7 @@ impl Loss {
     }
 
     /// err = ∂E/∂y, [.., outputs].
-    pub(crate) fn error(self, output: Tensor<3>, target: Tensor<3>, weight: Tensor<3>) -> Tensor<3> {
+    pub(crate) fn error(self, [output, target, weight]: [Tensor<3>; 3]) -> Tensor<3> {
         let prediction = match self {
             Self::MeanSquaredError => output,
             Self::SoftmaxCrossEntropy => softmax(output, 2),

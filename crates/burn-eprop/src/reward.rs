@@ -373,6 +373,7 @@ impl ActorCritic {
         let ones = inputs.clone().narrow(2, 0, 1).ones_like();
         let chunk = BatchChunk {
             targets: outputs.zeros_like(),
+            added: None,
             teaching: None,
             mask: ones.clone(),
             weight: ones,

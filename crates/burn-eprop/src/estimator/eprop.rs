@@ -222,13 +222,13 @@ impl Settings {
 
     /// err [steps, batch, outputs] and the loss of a chunk; no error where no step of it counts.
     fn error(self, chunk: &BatchChunk, outputs: &Tensor<3>) -> (Option<Tensor<3>>, Tensor<1>) {
-        let BatchChunk { targets, weight, .. } = chunk;
+        let weight = &chunk.weight;
         if weight.clone().abs().max().into_scalar::<f64>() == 0.0 {
             return (None, Tensor::zeros([1], (&weight.device(), weight.dtype())));
         }
         let loss = self.objective.loss;
-        let error = loss.error(outputs.clone(), targets.clone(), weight.clone());
-        (Some(error), loss.value(outputs.clone(), targets.clone(), weight.clone()))
+        let judged = chunk.judged(outputs);
+        (Some(loss.error(judged.clone())), loss.value(judged))
     }
 
     /// The gradients of a piece, with the regulariser's.

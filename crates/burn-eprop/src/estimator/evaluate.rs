@@ -47,8 +47,7 @@ pub fn evaluate<C: Cell>(network: &Network<C>, batch: &Batch, objective: &Object
         let chunks = chunks(&network, &batch, &objective, schedule.chunk);
         let state = network.initial_state(batch.size());
         run_forward(&network, state, &batch, chunks, &mut spikes, |of_chunk, chunk| {
-            let (targets, weight) = (chunk.targets.clone(), chunk.weight.clone());
-            loss += objective.loss.value(of_chunk.clone(), targets, weight).into_scalar::<f64>();
+            loss += objective.loss.value(chunk.judged(&of_chunk)).into_scalar::<f64>();
             outputs.push(of_chunk);
         });
         (loss, vec![(Tensor::cat(outputs, 0).swap_dims(0, 1), spikes)])

@@ -182,8 +182,7 @@ impl Window {
 
     /// The task's loss.
     pub(crate) fn loss(&self, objective: &Objective, chunk: &BatchChunk) -> Tensor<1> {
-        let (targets, weight) = (chunk.targets.clone(), chunk.weight.clone());
-        objective.loss.value(self.outputs.clone(), targets, weight)
+        objective.loss.value(chunk.judged(&self.outputs))
     }
 }
 

@@ -234,8 +234,7 @@ impl<const TRACES: bool> Windows<TRACES> {
         let mut found = vec![match &mut state.traces {
             None => GradientsParams::from_grads(gradients, network),
             Some(traces) => {
-                let (targets, weight) = (chunk.targets.clone(), chunk.weight.clone());
-                let error = self.objective.loss.error(outputs.clone(), targets, weight);
+                let error = self.objective.loss.error(chunk.judged(&outputs));
                 traces.advance(network, &window, &gradients, error, *keep)
             }
         }];

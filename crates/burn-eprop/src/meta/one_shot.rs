@@ -277,8 +277,7 @@ impl<C: Cell> OneShot<C> {
         window: &Window,
     ) -> (Tensor<3>, Option<Window>) {
         let (learner, outputs) = (&meta.learner, &window.outputs);
-        let (targets, weight) = (chunk.targets.clone(), chunk.weight.clone());
-        let error = self.objective.loss.error(outputs.clone(), targets, weight);
+        let error = self.objective.loss.error(chunk.judged(outputs));
         let neurons = side_by_side(window.layers.clone());
         let context =
             SignalContext::new(learner, chunk, [outputs, &error, &neurons], 0..chunk.inputs.dims()[0]);
