@@ -75,7 +75,7 @@ fn bptt_is_autodiff_through_both<C: Cell>(build: Build<C>) {
         firing_rates: Vec::new(),
         gradients: burn::optim::GradientsParams::from_grads(loss.clone().backward(), &network),
     };
-    let found = network.estimate(&mut Bptt::new(OBJECTIVE), &batch, &OBJECTIVE);
+    let found = network.estimate(&mut Bptt::new(OBJECTIVE), &batch);
     assert_same("BPTT", &network, &found, &autodiff, 1e-10);
     assert_close("loss", &[found.loss], &values(&loss), 1e-12);
     assert_close("outputs", &values(&found.outputs.expect("both")), &values(&outputs), 1e-12);
@@ -90,13 +90,13 @@ for_every_cell!(every_estimator_learns_in_both_directions);
 fn every_estimator_learns_in_both_directions<C: Cell>(build: Build<C>) {
     let (network, batch) = pair(build);
     let objective = OBJECTIVE.with_rate(RateRegularization::new(1.0, 20.0, 1.0));
-    let eprop = network.estimate(&mut Eprop::new(objective, Symmetric).with_chunk(5), &batch, &objective);
+    let eprop = network.estimate(&mut Eprop::new(objective, Symmetric).with_chunk(5), &batch);
     let mut local = Bptt::new(objective).with_paths(GradientPaths::LOCAL).with_kernels(false);
-    let local = network.estimate(&mut local, &batch, &objective);
+    let local = network.estimate(&mut local, &batch);
     assert_same("e-prop", &network, &eprop, &local, 1e-10);
     assert!((eprop.rate_loss - local.rate_loss).abs() < 1e-12 && eprop.rate_loss > 0.0);
-    let window = network.estimate(&mut Eprop3::new(objective, batch.steps()), &batch, &objective);
-    let bptt = network.estimate(&mut Bptt::new(objective), &batch, &objective);
+    let window = network.estimate(&mut Eprop3::new(objective, batch.steps()), &batch);
+    let bptt = network.estimate(&mut Bptt::new(objective), &batch);
     assert_same("e-prop 3", &network, &window, &bptt, 1e-10);
 }
 

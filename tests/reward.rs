@@ -176,28 +176,47 @@ fn episodes_that_follow_each_other<C: Cell>(build: Build<C>) {
     assert_same_gradients("side by side", &together.gradients, &apart.gradients, 1e-10);
 }
 
-/// In a place without an episode nothing is learnt.
+/// In a place whose episode has ended, and where none follows, nothing more is learnt.
 #[test]
 fn places_without_an_episode_learn_nothing() {
     let case = Case { batch: 2, ..Case::new(12) };
     let problem = Problem::new(&case, eprop_tests::cells::alif, &float64(&Device::flex()));
     let (network, agent) = (&problem.network, ActorCritic::new(CONFIG, Symmetric));
     let played = play(&problem, 1, &mut case.rng(8));
-    let found = |places: usize| {
-        let mut state = agent.start(network, places);
-        for step in 0..case.steps {
-            let observations = played.observations.clone().narrow(0, 0, places).narrow(1, step, 1);
-            agent.observe(network, &mut state, observations);
-            let mut outcomes = outcomes(&played, step, &[step == 9, false]);
-            // The episode of the second place ends, and none follows.
-            outcomes[1] = None;
-            agent.learn(network, &mut state, &outcomes[..places]);
+    // The second place ends after five steps; the first goes on to the tenth.
+    let found = |steps: usize, all: bool| {
+        let mut state = agent.start(network, 2);
+        for step in 0..steps {
+            agent.observe(network, &mut state, played.observations.clone().narrow(1, step, 1));
+            let mut outcomes = outcomes(&played, step, &[step == 9, step == 4]);
+            if step > 4 {
+                outcomes[1] = None;
+            }
+            if !all {
+                outcomes[0] = None;
+            }
+            agent.learn(network, &mut state, &outcomes);
         }
         Findings::new(network, &agent.gradients(network, &mut state))
     };
-    let (alone, mut beside) = (found(1), found(2));
-    beside.gradients.values_mut().flatten().for_each(|value| *value *= 2.0);
-    assert_same_gradients("beside an empty place", &beside.gradients, &alone.gradients, 1e-12);
+    let (at_its_end, later) = (found(5, false), found(10, false));
+    assert_same_gradients("after its end", &later.gradients, &at_its_end.gradients, 1e-12);
+    // Each place adds its own part.
+    let mut parts = found(10, true);
+    for (name, values) in &mut parts.gradients {
+        values.iter_mut().zip(&later.gradients[name]).for_each(|(all, second)| *all -= second);
+    }
+    let alone = |place: usize| {
+        let mut state = agent.start(network, 1);
+        for step in 0..10 {
+            let seen = played.observations.clone().narrow(0, place, 1).narrow(1, step, 1);
+            agent.observe(network, &mut state, seen);
+            agent.learn(network, &mut state, &outcomes(&played, step, &[step == 9, false])[..1]);
+        }
+        Findings::new(network, &agent.gradients(network, &mut state))
+    };
+    parts.gradients.values_mut().flatten().for_each(|value| *value *= 2.0);
+    assert_same_gradients("beside another", &parts.gradients, &alone(0).gradients, 1e-10);
 }
 
 fn zeros<C: Cell>(observations: &Tensor<3>, network: &Network<C>) -> Tensor<3> {

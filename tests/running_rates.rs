@@ -21,7 +21,7 @@ for_every_cell!(pulls_are_those_of_the_definition);
 
 /// The regulariser adds Σ_t c (f̄^t − f*) e^t / (τ B), with f̄ and e stepped through time by hand.
 fn pulls_are_those_of_the_definition<C: Cell>(build: Build<C>) {
-    let case = Case::new(21);
+    let case = Case { unequal_lengths: true, mask: true, batch: 4, ..Case::new(21) };
     let problem = Problem::new(&case, build, &float64(&Device::flex()));
     let objective = problem.objective;
     let mut records = Vec::new();
@@ -36,36 +36,45 @@ fn pulls_are_those_of_the_definition<C: Cell>(build: Build<C>) {
     let [steps, batch, neurons] = layer.outputs.dims();
     let z = values(&layer.outputs);
     let decay = (-1.0 / TAU_STEPS).exp();
+    let lengths = problem.batch.lengths();
+    let trials = lengths.iter().filter(|&&length| length > 0).count() as f64;
     let mut mean = vec![RATE.target_per_step; batch * neurons];
     let mut pulls = Vec::with_capacity(z.len());
-    for of_step in z.chunks(batch * neurons) {
-        mean.iter_mut().zip(of_step).for_each(|(mean, z)| *mean = decay * *mean + (1.0 - decay) * z);
-        let pull = |mean: &f64| RATE.strength * (mean - RATE.target_per_step) / (TAU_STEPS * batch as f64);
-        pulls.extend(mean.iter().map(pull));
+    for (step, of_step) in z.chunks(batch * neurons).enumerate() {
+        for (place, (mean, z)) in mean.iter_mut().zip(of_step).enumerate() {
+            let valid = step < lengths[place / neurons];
+            if valid {
+                *mean = decay * *mean + (1.0 - decay) * z;
+            }
+            let pull = RATE.strength * (*mean - RATE.target_per_step) / (TAU_STEPS * trials);
+            pulls.push(if valid { pull } else { 0.0 });
+        }
     }
-    let inputs = case.inputs;
-    let mut expected = vec![0.0; inputs * C::CURRENTS * neurons];
+    let squares = mean.iter().map(|mean| (mean - RATE.target_per_step).powi(2));
+    assert_close("loss", &[with.rate_loss], &[0.5 * RATE.strength * squares.sum::<f64>() / trials], 1e-9);
+    let (inputs, all) = (case.inputs, case.inputs + neurons);
+    let mut expected = vec![0.0; all * C::CURRENTS * neurons];
     for (current, traces) in stepwise_traces(&layer.linearization, layer.pre.clone()).into_iter().enumerate()
     {
         let pre = traces.dims()[3];
         for (index, e) in values(&traces).into_iter().enumerate() {
             // [steps, batch, post, pre]
             let (row, input) = (index / pre, index % pre);
-            if input < inputs {
+            let autapse = !C::AUTAPSES && input == inputs + row % neurons;
+            if input < all && !autapse {
                 let place = (input * C::CURRENTS + current) * neurons + row % neurons;
                 expected[place] += pulls[row] * e;
             }
         }
     }
     assert_eq!(pulls.len(), steps * batch * neurons);
-    let found: Vec<f64> = with.gradients["layer 0 w_in"]
-        .iter()
-        .zip(&without.gradients["layer 0 w_in"])
-        .map(|(with, without)| with - without)
-        .collect();
+    let part = |name: &str| -> Vec<f64> {
+        let pairs = with.gradients[name].iter().zip(&without.gradients[name]);
+        pairs.map(|(with, without)| with - without).collect()
+    };
+    let found = [part("layer 0 w_in"), part("layer 0 w_rec")].concat();
     assert!(expected.iter().any(|value| value.abs() > 1e-3), "it must pull");
     assert_close("the regulariser's part", &found, &expected, 1e-9);
-    assert!(with.rate_loss > 0.0);
 }
 
 /// The pull of a stream is as strong after many pieces as after the first. The rates of a whole sequence fade as it grows.

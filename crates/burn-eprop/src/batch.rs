@@ -100,6 +100,15 @@ impl Batch {
         Self { added: Some(added), ..self }
     }
 
+    /// Adds to what others [add](Self::with_added_outputs).
+    pub(crate) fn adding(self, outputs: Tensor<3>) -> Self {
+        let added = match &self.added {
+            Some(added) => added.clone() + outputs,
+            None => outputs,
+        };
+        self.with_added_outputs(added)
+    }
+
     /// The same sequences from their ends to their starts; what is behind an end stays there.
     pub fn reversed(&self) -> Self {
         let flip = |tensor: &Tensor<3>| self.flip(tensor.clone());

@@ -52,20 +52,14 @@ impl<C: Cell> Bidirectional<C> {
     ///
     /// As [`evaluate`].
     pub fn evaluate(&self, batch: &Batch, objective: &Objective) -> Evaluation {
-        let backward = self.backwards(batch, objective);
-        let batch = batch.clone().with_added_outputs(backward.outputs.clone());
-        let forward = evaluate(&self.forward, &batch, objective);
+        let found = evaluate(&self.backward, &batch.reversed(), objective);
+        let backward = batch.flip(found.outputs);
+        let forward = evaluate(&self.forward, &batch.clone().adding(backward.clone()), objective);
         Evaluation {
             loss: forward.loss,
-            outputs: forward.outputs + backward.outputs,
-            firing_rates: [forward.firing_rates, backward.firing_rates].concat(),
+            outputs: forward.outputs + backward,
+            firing_rates: [forward.firing_rates, found.firing_rates].concat(),
         }
-    }
-
-    /// What the backward network does, its outputs in the order of time.
-    fn backwards(&self, batch: &Batch, objective: &Objective) -> Evaluation {
-        let found = evaluate(&self.backward, &batch.reversed(), objective);
-        Evaluation { outputs: batch.flip(found.outputs), ..found }
     }
 
     /// Gradients of both networks, found by `estimator` for one after the other. The estimate's outputs are those of both together, and
@@ -74,29 +68,25 @@ impl<C: Cell> Bidirectional<C> {
     /// # Panics
     ///
     /// As the estimator.
-    pub fn estimate(
-        &self,
-        estimator: &mut impl GradientEstimator<C>,
-        batch: &Batch,
-        objective: &Objective,
-    ) -> Estimate {
-        let backward = self.backwards(batch, objective);
-        let seen_forward = batch.clone().with_added_outputs(backward.outputs.clone());
-        let forward = evaluate(&self.forward, &seen_forward, objective);
-        let seen_backward = batch.reversed().with_added_outputs(batch.flip(forward.outputs.clone()));
-        let found = [
-            estimator.estimate(&self.forward, &seen_forward),
-            estimator.estimate(&self.backward, &seen_backward),
+    pub fn estimate(&self, estimator: &mut impl GradientEstimator<C>, batch: &Batch) -> Estimate {
+        let reversed = batch.reversed();
+        let run = |network: &Network<C>, batch: &Batch| network.valid().forward(batch.inputs().clone());
+        let forward = run(&self.forward, batch);
+        let backward = run(&self.backward, &reversed);
+        let seen = [
+            batch.clone().adding(batch.flip(backward.clone())),
+            reversed.adding(batch.flip(forward.clone())),
         ];
-        let rates = found.iter().flat_map(|estimate| estimate.firing_rates.clone()).collect();
-        let rate_loss = found.iter().map(|estimate| estimate.rate_loss).sum();
+        let of_forward = estimator.estimate(&self.forward, &seen[0]);
+        let of_backward = estimator.estimate(&self.backward, &seen[1]);
         let mut gradients = GradientsAccumulator::new();
-        found.into_iter().for_each(|estimate| gradients.accumulate(self, estimate.gradients));
+        gradients.accumulate(self, of_forward.gradients);
+        gradients.accumulate(self, of_backward.gradients);
         Estimate {
-            loss: forward.loss,
-            rate_loss,
-            outputs: Some(forward.outputs + backward.outputs),
-            firing_rates: rates,
+            loss: of_forward.loss,
+            rate_loss: of_forward.rate_loss + of_backward.rate_loss,
+            outputs: Some(forward + batch.flip(backward)),
+            firing_rates: [of_forward.firing_rates, of_backward.firing_rates].concat(),
             gradients: gradients.grads(),
         }
     }

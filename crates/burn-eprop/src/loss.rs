@@ -50,7 +50,8 @@ pub enum RateAveraging {
     PerTrial,
     /// A running mean of a neuron's output in each sequence, for sequences that do not end: f̄ starts from f* and follows z with this
     /// time constant τ, and at each step the neuron is pulled by c (f̄ − f*) / τ. In each time τ that is as much as in a trial of τ
-    /// steps with the same rate, and what it does does not depend on what is to come. The loss that is told is that of the last f̄.
+    /// steps with the same rate, and what it does does not depend on what is to come. The loss that is told is that of the last f̄ of each sequence, and like the pull a mean
+    /// over the sequences that have a step.
     Running {
         /// τ, in steps.
         tau_steps: f64,

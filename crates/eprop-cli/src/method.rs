@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub enum CellName {
     /// Leaky integrate-and-fire.
     Lif,
-    /// LIF with adaptive threshold; half of the neurons adapt.
+    /// LIF with adaptive threshold; a part of the neurons adapts.
     Alif,
     /// Long short-term memory.
     Lstm,

@@ -1,6 +1,7 @@
 //! The folder of a run.
 
-use std::fs;
+use std::ffi::OsStr;
+use std::fs::{self, File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -20,10 +21,29 @@ pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T> {
 /// What the names of files begin with while they are written.
 const UNFINISHED: &str = ".unfinished-";
 
+/// Name of the file by which a process has a folder for itself.
+const LOCK: &str = ".lock";
+
+/// Whether a file is one that only a process which was killed has left.
+pub fn is_left_over(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| name == LOCK || name.starts_with(UNFINISHED))
+}
+
 /// A folder with the settings, the model, the metrics and the plots of a run.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    /// Held while the run goes on.
+    lock: Option<File>,
+}
+
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        if self.lock.take().is_some() {
+            // What cannot be removed does no harm.
+            let _ = fs::remove_file(self.file(LOCK));
+        }
+    }
 }
 
 impl RunFolder {
@@ -42,15 +62,38 @@ impl RunFolder {
         };
         fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
         let mut entries = fs::read_dir(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        if entries.next().is_some() {
+        if entries.any(|entry| entry.is_ok_and(|entry| !is_left_over(&entry.file_name()))) {
             bail!("{} is not empty; choose another --out", path.display());
         }
-        Ok(Self { path })
+        Self { path, lock: None }.locked()
+    }
+
+    /// Keeps other processes from training in the folder, as long as this value lives.
+    ///
+    /// # Errors
+    ///
+    /// If another process does, or the folder cannot be written to.
+    pub fn locked(mut self) -> Result<Self> {
+        let path = self.file(LOCK);
+        let lock = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        match lock.try_lock() {
+            Ok(()) => {
+                self.lock = Some(lock);
+                self.remove_unfinished()?;
+                Ok(self)
+            }
+            Err(TryLockError::WouldBlock) => {
+                bail!("{}: another process is training there", self.path.display())
+            }
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("cannot lock {}", path.display()))
+            }
+        }
     }
 
     /// The folder of a run that has been.
     pub fn open(path: &Path) -> Self {
-        Self { path: path.to_owned() }
+        Self { path: path.to_owned(), lock: None }
     }
 
     /// Where a file of the run is.
@@ -79,11 +122,7 @@ impl RunFolder {
     }
 
     /// Removes what a process that was killed had begun to write.
-    ///
-    /// # Errors
-    ///
-    /// If the folder cannot be read or a file cannot be removed.
-    pub fn remove_unfinished(&self) -> Result<()> {
+    fn remove_unfinished(&self) -> Result<()> {
         let folder = || self.path.display();
         let entries = fs::read_dir(&self.path).with_context(|| format!("cannot read {}", folder()))?;
         for entry in entries {

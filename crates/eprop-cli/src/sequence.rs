@@ -18,7 +18,7 @@ use crate::model::{self, WithNetwork};
 use crate::run_folder::RunFolder;
 use crate::table::Table;
 use crate::task::{self, Example, Task};
-use crate::train::{EVALUATION, Ending, Lesson, Run, SOLVED_AT};
+use crate::train::{EVALUATION, Ending, Failure, Lesson, Run, SOLVED_AT};
 use crate::{plots, validation};
 
 /// The task of a run, as far as its checkpoint has come.
@@ -95,15 +95,19 @@ impl<C: Cell> Lesson<C> for Sequences<'_> {
         learning_rate: ModuleLearningRate,
         network: Network<C>,
         metrics: &Table,
-    ) -> (Network<C>, Result<Vec<f64>>) {
+    ) -> (Network<C>, Result<Vec<f64>, Failure>) {
         let example = self.task.example(iteration);
         let lr = learning_rate.base();
         let windows = (self.config.update == Update::Window).then_some(self.config.chunk);
         let (network, report) = learn(&mut self.hook, learning_rate, network, &example.batch, windows);
-        let row = report.ensure_finite().map_err(Into::into).and_then(|report| {
-            let validated = self.validate(iteration, &network, metrics)?;
-            Ok(self.row(iteration, lr, &report, &example, validated))
-        });
+        let row = match report.ensure_finite() {
+            // A window before the one that failed has changed the weights.
+            Err(error) => Err(Failure { error: error.into(), midway: windows.is_some() }),
+            Ok(report) => match self.validate(iteration, &network, metrics) {
+                Err(error) => Err(Failure { error, midway: true }),
+                Ok(validated) => Ok(self.row(iteration, lr, &report, &example, validated)),
+            },
+        };
         (network, row)
     }
 
@@ -135,6 +139,8 @@ impl<C: Cell> Lesson<C> for Sequences<'_> {
         self.folder.write(EVALUATION, report.as_bytes())?;
         plots::draw(network, task, self.config, metrics, &found, self.folder).context("the plots")?;
         said.push(format!("test: {}", found.to_line()));
+        let folder = self.folder.path().display();
+        said.push(format!("plots: {folder}/learning_curve.svg, {folder}/activity.svg"));
         Ok(said)
     }
 }

@@ -54,11 +54,6 @@ impl Table {
         place.and_then(|place| Some(self.rows.last()?[place])).unwrap_or(f64::NAN)
     }
 
-    /// The first rows.
-    pub fn truncate(&mut self, rows: usize) {
-        self.rows.truncate(rows);
-    }
-
     /// As CSV, each number with all its digits.
     pub fn to_csv(&self) -> String {
         let mut csv = self.columns.join(",");

@@ -75,9 +75,9 @@ pub fn run(args: &TrainArgs, interrupted: &AtomicBool) -> Result<Ending> {
 pub fn resume(path: &Path, interrupted: &AtomicBool) -> Result<Ending> {
     let folder = RunFolder::open(path);
     let settings = read_table(&folder.file(CONFIG))?;
-    folder.remove_unfinished()?;
+    let folder = folder.locked()?;
     if one_shot::config::task_of(&settings).is_some() {
-        return one_shot::resume(path, interrupted);
+        return one_shot::resume(folder, interrupted);
     }
     let config = RunConfig::read(&folder.file(CONFIG))?;
     let device = config.device.open()?;
@@ -95,7 +95,6 @@ fn begin(
     interrupted: &AtomicBool,
 ) -> Result<Ending> {
     if config.task.has_rewards() {
-        reward::check(config)?;
         let run = Run { config, folder: &folder()?, interrupted, checkpoint };
         return reward::train(run, device);
     }
@@ -110,19 +109,26 @@ fn name(config: &RunConfig) -> String {
     format!("{}-{}-{}", name("task"), name("cell"), name("method"))
 }
 
+/// Why an iteration was not done.
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    /// Whether the network has changed: it is no longer that of the iteration before.
+    pub(crate) midway: bool,
+}
+
 /// What a run does in an iteration, and what it tells at the end.
 pub(crate) trait Lesson<C: Cell> {
     /// What is measured in each iteration.
     fn columns(&self) -> Vec<String>;
 
-    /// Learns in an iteration, counted from 1. Returns the network and what was measured, or why nothing was learnt.
+    /// Learns in an iteration, counted from 1. Returns the network and what was measured, or why it was not done.
     fn learn(
         &mut self,
         iteration: usize,
         learning_rate: ModuleLearningRate,
         network: Network<C>,
         metrics: &Table,
-    ) -> (Network<C>, Result<Vec<f64>>);
+    ) -> (Network<C>, Result<Vec<f64>, Failure>);
 
     /// The optimizer.
     fn optimizer(&self) -> &ModuleOptimizer;
@@ -186,13 +192,13 @@ impl Run<'_> {
             network = updated;
             match row {
                 Ok(row) => metrics.push(row),
-                Err(error) => {
+                Err(failure) => {
                     progress.finish();
-                    return Err(self.broken_off(&network, &lesson, &metrics, error));
+                    return Err(self.broken_off(&network, &lesson, &metrics, failure));
                 }
             }
             progress.update(iteration, || message(&metrics));
-            if self.interrupted.load(Ordering::Relaxed) {
+            if self.interrupted.load(Ordering::Relaxed) && iteration < self.config.iterations {
                 ending = Ending::Interrupted;
                 break;
             }
@@ -204,22 +210,29 @@ impl Run<'_> {
         progress.finish();
         self.save(&network, &lesson, &metrics)?;
         let seconds = started.elapsed().as_secs_f64();
-        let said = lesson
-            .conclude(&network.valid(), &metrics)
-            .with_context(|| format!("the run in {}", self.folder.path().display()))?;
+        // Who interrupts a run does not want to wait.
+        let said = match ending {
+            Ending::Interrupted => Vec::new(),
+            Ending::Complete => lesson
+                .conclude(&network.valid(), &metrics)
+                .with_context(|| format!("the run in {}", self.folder.path().display()))?,
+        };
         self.tell(&metrics, seconds, ending, said)?;
         Ok(ending)
     }
 
-    /// Saves what was reached before an iteration that failed.
+    /// Saves what was reached before an iteration that failed, if the network is still that.
     fn broken_off<C: Cell>(
         &self,
         network: &Network<C>,
         lesson: &impl Lesson<C>,
         metrics: &Table,
-        error: Error,
+        Failure { error, midway }: Failure,
     ) -> Error {
         let (iteration, folder) = (metrics.len() + 1, self.folder.path().display());
+        if midway {
+            return anyhow!("iteration {iteration}: {error:#}; the last checkpoint is in {folder}");
+        }
         let error = anyhow!("iteration {iteration}: {error:#}; the run up to there is in {folder}");
         match self.save(network, lesson, metrics) {
             Ok(()) => error,
@@ -274,7 +287,7 @@ impl Run<'_> {
         if ending == Ending::Interrupted {
             output::print(format_args!("go on with: eprop train --resume {folder}"))?;
         }
-        output::print(format_args!("run folder: {folder} (settings, metrics, model, checkpoint, plots)"))
+        output::print(format_args!("run folder: {folder} (settings, metrics, model, checkpoint)"))
     }
 }
 

@@ -10,10 +10,8 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
+use crate::MAX_VALUES;
 use crate::range_error::RangeError;
-
-/// Largest number of values of a batch's inputs.
-const MAX_VALUES: usize = 1_000_000_000;
 
 /// Configuration of the copy-repeat task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

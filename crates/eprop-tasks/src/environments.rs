@@ -17,6 +17,9 @@ pub trait Arena: Environment<State = Vec<f32>, Action = usize> {
     /// Number of actions.
     fn actions(&self) -> usize;
 
+    /// Most steps of an episode.
+    fn longest(&self) -> usize;
+
     /// Whether the last episode that ended was solved.
     fn solved(&self) -> bool;
 }

@@ -46,5 +46,8 @@ pub mod store_recall;
 pub mod text;
 pub mod timit;
 
+/// Largest number of values of a batch's inputs that a task draws or reads.
+pub const MAX_VALUES: usize = 1_000_000_000;
+
 pub use range_error::RangeError;
 pub use split::Split;

@@ -13,10 +13,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
+use crate::MAX_VALUES;
 use crate::range_error::RangeError;
-
-/// Largest number of input values, and of target values, of a pattern.
-const MAX_VALUES: usize = 1_000_000_000;
 
 /// Configuration of the pattern-generation task; the defaults are the paper's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

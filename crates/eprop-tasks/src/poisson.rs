@@ -5,9 +5,6 @@ use rand::rngs::StdRng;
 
 use crate::range_error::RangeError;
 
-/// Largest number of values of a batch's inputs.
-pub(crate) const MAX_VALUES: usize = 1_000_000_000;
-
 /// Refuses a rate of more than one spike a step.
 pub(crate) fn check_rate(field: &'static str, rate_hz: f64, dt_ms: f64) -> Result<(), RangeError> {
     let limit = 1_000.0 / dt_ms;

@@ -10,8 +10,8 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
-use crate::poisson::{self, MAX_VALUES};
 use crate::range_error::RangeError;
+use crate::{MAX_VALUES, poisson};
 
 /// Groups of inputs: 0, 1, STORE, RECALL.
 const GROUPS: usize = 4;

@@ -263,7 +263,7 @@ impl Settings {
         let Some(slope) = state.spikes.slope(&rate, layer) else {
             // Running means have pulled at each step.
             let sum = state.traces[layer].take_batch_sum()?;
-            return Some(sum.mul_scalar(1.0 / state.spikes.sequences() as f64));
+            return Some(sum.mul_scalar(1.0 / state.spikes.trials(&rate)));
         };
         let so_far = rate_gradient(&state.traces[layer], slope)?;
         // What the rates up to here ask for, less what earlier pieces have reported of it.

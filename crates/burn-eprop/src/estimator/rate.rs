@@ -46,11 +46,6 @@ impl SpikeCounter {
         Self { excess: counts.clone(), counts, steps: vec![0.0; batch], running }
     }
 
-    /// Number of sequences.
-    pub(crate) fn sequences(&self) -> usize {
-        self.steps.len()
-    }
-
     /// The pull of a layer's running means at each step of a chunk, c (f̄ − f*) / τ for the sum over sequences, [steps, batch,
     /// neurons]: 0 behind a sequence's end; `None` for another averaging. Call it once for each chunk.
     pub(crate) fn running_slope(
@@ -67,10 +62,11 @@ impl SpikeCounter {
         };
         // f̄^t = d f̄^{t−1} + (1 − d) z^t
         let gain = 1.0 - *decay;
-        let (unscaled, end) =
-            low_pass(outputs.clone(), *decay, Some(means[layer].clone().mul_scalar(1.0 / gain)));
-        means[layer] = end.mul_scalar(gain);
-        let pull = unscaled.mul_scalar(gain).sub_scalar(rate.target_per_step);
+        let before = means[layer].clone();
+        let (unscaled, _) = low_pass(outputs.clone(), *decay, Some(before.clone().mul_scalar(1.0 / gain)));
+        let running = unscaled.mul_scalar(gain);
+        means[layer] = last_valid(&running, before, valid);
+        let pull = running.sub_scalar(rate.target_per_step);
         let pull = pull.mul_scalar(rate.strength / tau_steps);
         Some(match valid {
             Some(valid) => pull * valid.clone(),
@@ -86,7 +82,7 @@ impl SpikeCounter {
         layers: &[Tensor<3>],
         valid: Option<&Tensor<3>>,
     ) -> Option<Tensor<1>> {
-        let share = 1.0 / self.sequences() as f64;
+        let share = 1.0 / self.trials(rate);
         let terms = layers.iter().enumerate().map(|(layer, outputs)| {
             let slope = self.running_slope(rate, layer, &outputs.clone().without_autodiff(), valid)?;
             Some((outputs.clone() * slope.mul_scalar(share)).sum())
@@ -196,8 +192,8 @@ impl SpikeCounter {
         self.steps.iter().sum::<f64>().max(1.0)
     }
 
-    /// How many rates of a neuron there are.
-    fn trials(&self, rate: &RateRegularization) -> f64 {
+    /// How many rates of a neuron there are: one, or one for each sequence that has a step.
+    pub(crate) fn trials(&self, rate: &RateRegularization) -> f64 {
         match rate.averaging {
             RateAveraging::Batch => 1.0,
             RateAveraging::PerTrial | RateAveraging::Running { .. } => {
@@ -214,6 +210,17 @@ impl SpikeCounter {
         let data = TensorData::new(values, [self.steps.len(), 1]);
         Tensor::from_data(data, (&counts.device(), counts.dtype()))
     }
+}
+
+/// The values [steps, batch, neurons] at the last valid step of each sequence; `before` where there is none.
+fn last_valid(values: &Tensor<3>, before: Tensor<2>, valid: Option<&Tensor<3>>) -> Tensor<2> {
+    let [steps, _, neurons] = values.dims();
+    let Some(valid) = valid else {
+        return values.clone().narrow(0, steps - 1, 1).squeeze_dim(0);
+    };
+    let count = valid.clone().sum_dim(0).int().repeat_dim(2, neurons);
+    let all = Tensor::cat(vec![before.unsqueeze_dim(0), values.clone()], 0);
+    all.gather(0, count).squeeze_dim(0)
 }
 
 impl Carried for SpikeCounter {

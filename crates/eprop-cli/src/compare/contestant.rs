@@ -74,7 +74,9 @@ pub(super) fn all(args: &CompareArgs) -> Result<Vec<Kind>> {
 /// The methods, and e-prop once for each signal.
 fn methods(args: &CompareArgs) -> Result<Vec<Kind>> {
     let signal = |name: &String| {
-        SignalName::from_str(name, false).map_err(|reason| anyhow!("--signals {name}: {reason}"))
+        let known = || SignalName::value_variants().iter().map(name_of).collect::<Vec<_>>().join(", ");
+        SignalName::from_str(name, false)
+            .map_err(|_| anyhow!("--signals: {name} is not a learning signal of e-prop: {}", known()))
     };
     let signals: Vec<SignalName> = args.signals.iter().map(signal).collect::<Result<_>>()?;
     let mut methods = args.methods.clone();

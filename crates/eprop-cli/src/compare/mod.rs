@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use clap::ValueEnum;
@@ -23,11 +23,16 @@ pub use contestant::Contestant;
 use crate::checkpoint::CHECKPOINT;
 use crate::cli::CompareArgs;
 use crate::output;
+use crate::run_folder::is_left_over;
 use crate::table::Table;
 use crate::train::{CONFIG, EVALUATION, Ending, METRICS};
 use contestant::Settings;
 use report::report;
 
+/// How long a run that was not interrupted itself may still go on; its last checkpoint stands.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the runs that go on must have had to take their memory before another is begun.
+const WARM_UP: Duration = Duration::from_secs(3);
 /// How often runs are looked at.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -123,12 +128,12 @@ impl Planned {
     /// If the folder holds something else.
     fn is_missing(&self) -> Result<bool> {
         let folder = self.folder.display();
-        let mut entries = match fs::read_dir(&self.folder) {
+        let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
             Err(error) => return Err(error).with_context(|| format!("cannot read {folder}")),
         };
-        if entries.next().is_none() {
+        if entries.flatten().all(|entry| is_left_over(&entry.file_name())) {
             return Ok(true);
         }
         let settings = fs::read_to_string(self.file(CONFIG)).unwrap_or_default();
@@ -162,8 +167,9 @@ impl Planned {
     }
 
     /// Trains in a process of its own, so that runs side by side do not share threads. `largest` is the most bytes that a run took.
-    fn train(&self, threads: usize, largest: &AtomicU64) -> Result<()> {
-        let named = |extension: &str| self.folder.with_extension(extension);
+    fn train(&self, threads: usize, largest: &AtomicU64, interrupted: &AtomicBool) -> Result<()> {
+        // Not `with_extension`: a speaker's name may have a dot.
+        let named = |extension: &str| PathBuf::from(format!("{}.{extension}", self.folder.display()));
         let (settings, log) = (named("toml"), named("log"));
         fs::write(&settings, self.settings.to_toml())
             .with_context(|| format!("cannot write {}", settings.display()))?;
@@ -180,12 +186,20 @@ impl Planned {
             .stderr(file)
             .spawn()
             .context("the program cannot start itself")?;
+        let mut since = None;
         let status = loop {
             if let Some(peak) = memory::peak_of(child.id()) {
                 largest.fetch_max(peak, Ordering::Relaxed);
             }
             match child.try_wait().context("the program cannot wait for itself")? {
                 Some(status) => break status,
+                None if interrupted.load(Ordering::Relaxed) => {
+                    let since = *since.get_or_insert_with(Instant::now);
+                    if since.elapsed() > PATIENCE {
+                        child.kill().context("a run cannot be stopped")?;
+                    }
+                    thread::sleep(POLL);
+                }
                 None => thread::sleep(POLL),
             }
         };
@@ -229,24 +243,29 @@ fn train(
     let threads = (cores / jobs).max(1);
     let (queue, failures) = (Mutex::new(missing), Mutex::new(Vec::new()));
     let (running, largest) = (AtomicUsize::new(0), AtomicU64::new(0));
+    let last_start = Mutex::new(None::<Instant>);
     // A run waits while there is too little memory for it beside others.
     let next = || loop {
         let mut queue = queue.lock().expect("no run panics");
         if interrupted.load(Ordering::Relaxed) {
             return None;
         }
-        if running.load(Ordering::Relaxed) == 0 || memory::fits(largest.load(Ordering::Relaxed)) {
+        let mut last_start = last_start.lock().expect("no run panics");
+        let warm = last_start.is_none_or(|start| start.elapsed() > WARM_UP);
+        let alone = running.load(Ordering::Relaxed) == 0;
+        if alone || (warm && memory::fits(largest.load(Ordering::Relaxed))) {
             let next = queue.pop_front();
+            *last_start = Some(Instant::now());
             running.fetch_add(usize::from(next.is_some()), Ordering::Relaxed);
             return next;
         }
-        drop(queue);
+        drop((queue, last_start));
         thread::sleep(POLL);
     };
     let work = || {
         while let Some(run) = next() {
             let ending = run
-                .train(threads, &largest)
+                .train(threads, &largest, interrupted)
                 .and_then(|()| output::print(format_args!("done: {}", run.folder.display())));
             match ending {
                 Err(error) if !interrupted.load(Ordering::Relaxed) => {

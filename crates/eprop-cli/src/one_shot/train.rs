@@ -1,6 +1,5 @@
 //! The outer loop.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -69,13 +68,12 @@ pub fn train(task: OneShotTask, args: &TrainArgs, interrupted: &AtomicBool) -> R
 /// # Errors
 ///
 /// If files of the run are damaged; and those of [`train`].
-pub fn resume(path: &Path, interrupted: &AtomicBool) -> Result<Ending> {
-    let folder = RunFolder::open(path);
+pub fn resume(folder: RunFolder, interrupted: &AtomicBool) -> Result<Ending> {
     let config = OneShotConfig::read(&folder.file(CONFIG))?;
     let device = config.device.open()?;
     let checkpoint = Checkpoint::last(&folder, config.iterations)?;
     if checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.metrics.columns() != COLUMNS) {
-        bail!("the checkpoint of {} is not that of a one-shot run", path.display());
+        bail!("the checkpoint of {} is not that of a one-shot run", folder.path().display());
     }
     folder.remove(EVALUATION)?;
     run(&config, &folder, checkpoint, &device, interrupted)

@@ -2,12 +2,14 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use burn_eprop::reward::ActorCriticConfig;
-use eprop_tasks::environments::{DelayedChoice, DelayedChoiceConfig, MemoryMaze, MemoryMazeConfig};
+use eprop_tasks::MAX_VALUES;
+use eprop_tasks::environments::{Arena, DelayedChoice, DelayedChoiceConfig, MemoryMaze, MemoryMazeConfig};
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{RunConfig, TaskName, Update};
 use crate::method::MethodName;
+use crate::random::{Stream, generator};
 
 /// How an actor-critic learns, and where.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,6 +21,8 @@ pub struct RewardSettings {
     pub value_weight: f64,
     /// Steps of the network for each of the environment.
     pub steps_per_observation: usize,
+    /// Steps of the environment from one update to the next, where weights change while an episode goes on.
+    pub update_every: usize,
     /// The environment.
     #[serde(default)]
     pub delayed_choice: Option<DelayedChoiceConfig>,
@@ -43,6 +47,17 @@ impl RewardSettings {
         let shown = self.steps_per_observation;
         let in_range = (1..=1000).contains(&shown);
         ensure!(in_range, "reward.steps_per_observation is {shown}, but must be 1 to 1000");
+        ensure!(self.update_every > 0, "reward.update_every is 0, but must be at least 1");
+        let rng = || generator(0, Stream::Test, 0);
+        let (steps, width) = match config.task {
+            TaskName::MemoryMaze => sizes(&self.memory_maze(rng())?),
+            _ => sizes(&self.delayed_choice(rng())?),
+        };
+        let values = [config.batch, steps, shown, width].into_iter().fold(1, usize::saturating_mul);
+        ensure!(
+            values <= MAX_VALUES,
+            "a batch of episodes of up to {steps} steps has {values} inputs, but at most {MAX_VALUES} are possible"
+        );
         if config.update == Update::Window && config.method != MethodName::Eprop {
             bail!(
                 "with rewards, eprop alone learns while an episode goes on; others need update = \"sequence\""
@@ -66,14 +81,12 @@ impl RewardSettings {
     }
 }
 
+/// The longest episode of an environment, and the numbers of an observation.
+fn sizes<A: Arena>(arena: &A) -> (usize, usize) {
+    (arena.longest(), arena.observations())
+}
+
 /// The reward settings of a run whose task has rewards.
 pub(super) fn of(config: &RunConfig) -> Result<&RewardSettings> {
     config.reward.as_ref().context("the settings lack [reward]")
-}
-
-impl TaskName {
-    /// Whether there are rewards in place of targets.
-    pub fn has_rewards(self) -> bool {
-        matches!(self, Self::DelayedChoice | Self::MemoryMaze)
-    }
 }

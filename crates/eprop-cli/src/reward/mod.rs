@@ -5,4 +5,4 @@ mod play;
 mod train;
 
 pub use config::RewardSettings;
-pub(crate) use train::{check, evaluate, train};
+pub(crate) use train::{evaluate, train};

@@ -23,7 +23,7 @@ use crate::output;
 use crate::random::{Stream, generator};
 use crate::run_folder::RunFolder;
 use crate::table::Table;
-use crate::train::{EVALUATION, Ending, Lesson, MODEL, Run};
+use crate::train::{EVALUATION, Ending, Failure, Lesson, MODEL, Run};
 
 /// What is measured in each iteration.
 const COLUMNS: [&str; 9] = [
@@ -38,21 +38,10 @@ const COLUMNS: [&str; 9] = [
     "episode_steps",
 ];
 
+const LEARNING_CURVE: &str = "learning_curve.svg";
+
 /// Episodes by which a network is judged, rounded up to whole batches.
 const TEST_EPISODES: usize = 500;
-
-/// Checks a run's settings before there is a folder.
-///
-/// # Errors
-///
-/// If they are out of range.
-pub(crate) fn check(config: &RunConfig) -> Result<()> {
-    let settings = of(config)?;
-    match config.task {
-        TaskName::MemoryMaze => settings.memory_maze(generator(0, Stream::Training, 0)).map(drop),
-        _ => settings.delayed_choice(generator(0, Stream::Training, 0)).map(drop),
-    }
-}
 
 /// Trains a network by rewards.
 ///
@@ -219,7 +208,13 @@ impl<A: Arena> WithNetwork for Playing<'_, A> {
             Update::Window => Learner::Online(ActorCritic::boxed(settings.actor_critic(), signal)),
             Update::Sequence => {
                 let learning = config.synthetic.learning();
-                Learner::Whole(Method::new(config.method, signal, learning, None, config.objective()))
+                Learner::Whole(Method::new(
+                    config.method,
+                    signal,
+                    learning,
+                    Some(config.chunk),
+                    config.objective(),
+                ))
             }
         };
         let lesson = Rewards { folder: run.folder, episodes, learner, optimizer };
@@ -252,7 +247,7 @@ impl<C: Cell, A: Arena> Lesson<C> for Rewards<'_, A> {
         learning_rate: ModuleLearningRate,
         network: Network<C>,
         _metrics: &Table,
-    ) -> (Network<C>, Result<Vec<f64>>) {
+    ) -> (Network<C>, Result<Vec<f64>, Failure>) {
         let Episodes { config, settings, .. } = self.episodes;
         let (places, mut rng) = self.episodes.start(Stream::Training, iteration as u64);
         let lr = learning_rate.base();
@@ -263,7 +258,7 @@ impl<C: Cell, A: Arena> Lesson<C> for Rewards<'_, A> {
                     let network = found.apply(&mut self.optimizer, learning_rate.clone(), network, estimate);
                     (agent.after_update(network), found.failed.is_none())
                 };
-                online(places, agent, (settings, config.chunk), network, &mut rng, update)
+                online(places, agent, (settings, settings.update_every), network, &mut rng, update)
             }
             Learner::Whole(method) => {
                 let (batch, played) = whole(places, settings, &network, &mut rng);
@@ -276,7 +271,9 @@ impl<C: Cell, A: Arena> Lesson<C> for Rewards<'_, A> {
         let rate_hz = 1000.0 / config.network.dt_ms * rate / count as f64;
         let Played { reward, solved, steps } = played;
         let row = vec![iteration as f64, loss, 0.0, reward, rate_hz, norm, lr, solved, steps];
-        (network, failed.map_or(Ok(row), Err))
+        // The first update that fails has changed nothing.
+        let failure = |error| Failure { error, midway: count > 1 };
+        (network, failed.map_or(Ok(row), |error| Err(failure(error))))
     }
 
     fn optimizer(&self) -> &ModuleOptimizer {
@@ -288,7 +285,8 @@ impl<C: Cell, A: Arena> Lesson<C> for Rewards<'_, A> {
         let json = serde_json::to_string_pretty(&to_json(&report)).expect("numbers");
         self.folder.write(EVALUATION, json.as_bytes())?;
         draw(metrics, &report[1], self.folder).context("the plots")?;
-        Ok(vec![format!("test: {}", to_line(&report))])
+        let plot = self.folder.file(LEARNING_CURVE);
+        Ok(vec![format!("test: {}", to_line(&report)), format!("plot: {}", plot.display())])
     }
 }
 
@@ -345,5 +343,5 @@ fn draw(metrics: &Table, random: &Played, folder: &RunFolder) -> Result<()> {
     };
     let reward = lines("reward", "reward", random.reward);
     let solved = lines("share solved", "solved", random.solved);
-    Ok(learning_curve(folder.file("learning_curve.svg"), "Episodes", "iteration", reward, Some(solved))?)
+    Ok(learning_curve(folder.file(LEARNING_CURVE), "Episodes", "iteration", reward, Some(solved))?)
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor};
 use burn_eprop::Batch;
+use eprop_tasks::MAX_VALUES;
 use eprop_tasks::plot::{Lines, Panel, Series};
 use eprop_tasks::text::{self, Alphabet};
 use rand::RngExt;
@@ -32,9 +33,6 @@ impl Default for CharacterModelConfig {
         Self { steps: 64, characters: 96 }
     }
 }
-
-/// Largest number of values of a batch's inputs.
-const MAX_VALUES: usize = 1_000_000_000;
 
 /// What must be kept of the text.
 #[derive(Debug, Serialize, Deserialize)]

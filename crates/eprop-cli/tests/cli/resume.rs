@@ -3,13 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::runs::write_recordings;
 use crate::support::{eprop, refuse, succeed, text};
 
 /// Runs of all kinds: e-prop with weights that mirror each other and a look at validation data, windows with a synthetic
-/// gradient on a task that grows, and batches of a text. A checkpoint after each iteration.
-const RUNS: [(&str, &str); 3] = [
+/// gradient on a task that grows, batches of a text, rewards while an episode goes on, and recordings that are changed. A
+/// checkpoint after each iteration.
+const RUNS: [(&str, &str); 5] = [
     (
         "evidence",
         "task = 'evidence-accumulation'
@@ -59,24 +61,66 @@ neurons = 10
 steps = 12
 ",
     ),
+    (
+        "maze",
+        "task = 'memory-maze'
+iterations = 30
+batch = 8
+checkpoint_seconds = 0
+[network]
+neurons = 10
+",
+    ),
+    (
+        "digits",
+        "task = 'spoken-digits'
+iterations = 30
+batch = 8
+checkpoint_seconds = 0
+[network]
+neurons = 10
+[augmentation]
+speed = 0.2
+frequency = 0.1
+noise = 0.2
+masked_frames = 3
+[spoken_digits]
+held_out = { indices = { start = 0, end = 1 } }
+",
+    ),
 ];
 
-/// Settings and text of a run, in a folder.
+const TEXT: &str = "it was the best of times, it was the worst of times; ";
+
+/// Settings and data of a run, in a folder.
 fn prepare(folder: &Path, name: &str, settings: &str) -> [PathBuf; 2] {
-    let [config, data] = ["toml", "txt"].map(|extension| folder.join(name).with_extension(extension));
+    let [config, data] = ["toml", "data"].map(|extension| folder.join(name).with_extension(extension));
     fs::write(&config, settings).expect("written");
-    fs::write(&data, "it was the best of times, it was the worst of times; ".repeat(40)).expect("written");
+    if name == "digits" {
+        fs::create_dir(&data).expect("made");
+        write_recordings(&data, 0..3);
+    } else {
+        fs::write(&data, TEXT.repeat(40)).expect("written");
+    }
     [config, data]
 }
 
-/// Starts a command and kills it after a time. Returns whether it had ended before.
-fn kill_after(arguments: &[&str], time: Duration) -> bool {
+fn rows(run: &Path) -> usize {
+    fs::read_to_string(run.join("metrics.csv")).map_or(0, |metrics| metrics.lines().count())
+}
+
+/// Starts a command, and kills it a moment after it has done another iteration.
+fn kill_after(arguments: &[&str], run: &Path, moment: Duration) {
+    let before = rows(run);
     let mut child = eprop(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-    std::thread::sleep(time);
-    let ended = child.try_wait().expect("it can be waited for").is_some();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while rows(run) <= before && child.try_wait().expect("it can be waited for").is_none() {
+        assert!(Instant::now() < deadline, "no iteration");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::thread::sleep(moment);
     child.kill().expect("SIGKILL");
     child.wait().expect("it ends");
-    ended
 }
 
 #[test]
@@ -86,24 +130,26 @@ fn a_run_that_is_killed_again_and_again_ends_as_one_that_is_not() {
         let [config, data] = prepare(folder.path(), name, settings);
         let [whole, killed] = ["whole", "killed"].map(|run| folder.path().join(run));
         let mut train = vec!["train", "--config", text(&config)];
-        if name == "text" {
+        if ["text", "digits"].contains(&name) {
             train.extend(["--data", text(&data)]);
         }
         succeed(&[&train[..], &["--out", text(&whole)]].concat());
+        let all = rows(&whole);
 
-        // Killed at all moments, from before the first checkpoint to the middle of writing one.
-        kill_after(&[&train[..], &["--out", text(&killed)]].concat(), Duration::from_millis(30));
-        if !killed.join("config.toml").exists() {
-            fs::create_dir_all(&killed).expect("made");
-            fs::copy(whole.join("config.toml"), killed.join("config.toml")).expect("copied");
-        }
+        // Killed before the first checkpoint: there are settings alone.
+        fs::create_dir(&killed).expect("made");
+        fs::copy(whole.join("config.toml"), killed.join("config.toml")).expect("copied");
+        // Then at all moments of an iteration and of writing its checkpoint.
         let resume = ["train", "--resume", text(&killed)];
-        for kill in 0..12 {
-            kill_after(&resume, Duration::from_millis(25 + 17 * kill));
+        let mut midway = 0;
+        for kill in 0..6 {
+            kill_after(&resume, &killed, Duration::from_micros(700 * kill));
+            midway += usize::from((2..all).contains(&rows(&killed)));
         }
+        assert!(midway > 0, "{name}: {} of {all} rows, always too early or too late", rows(&killed));
         succeed(&resume);
         // In model.bpk, parameters have other ids; what they are worth, the loss on the test data tells with all digits.
-        for file in ["metrics.csv", "evaluation.json", "activity.svg"] {
+        for file in ["metrics.csv", "evaluation.json", "learning_curve.svg"] {
             let read =
                 |run: &Path| fs::read(run.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
             assert!(read(&killed) == read(&whole), "{name}: {file} differs");
@@ -145,6 +191,43 @@ fn a_run_goes_on_with_the_data_that_it_began_with_alone() {
     refuse(&["train", "--resume", text(&run)], &["2 iterations", "more than the 1"]);
     edit("iterations = 1", "iterations = 3");
     edit("neurons = 10", "neurons = 11");
-    fs::write(&data, "it was the best of times, it was the worst of times; ".repeat(40)).expect("written");
+    fs::write(&data, TEXT.repeat(40)).expect("written");
     refuse(&["train", "--resume", text(&run)], &["checkpoint.safetensors", "does not fit"]);
+}
+
+#[test]
+fn two_runs_do_not_share_a_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = folder.path().join("run");
+    let long = ["train", "--iterations", "100000", "--out", text(&run)];
+    let mut child = eprop(&long).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    while !run.join("config.toml").exists() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    refuse(&["train", "--resume", text(&run)], &["run", "another process is training there"]);
+    refuse(&["train", "--iterations", "1", "--out", text(&run)], &["run", "not empty"]);
+    child.kill().expect("SIGKILL");
+    child.wait().expect("it ends");
+}
+
+#[test]
+fn other_recordings_are_not_gone_on_with() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (name, settings) = RUNS[4];
+    let [config, data] = prepare(folder.path(), name, settings);
+    let run = folder.path().join("run");
+    succeed(&[
+        "train",
+        "--config",
+        text(&config),
+        "--data",
+        text(&data),
+        "--iterations",
+        "2",
+        "--out",
+        text(&run),
+    ]);
+    fs::remove_file(data.join("3_bob_2.wav")).expect("removed");
+    refuse(&["train", "--resume", text(&run)], &["checkpoint.safetensors", "not those with which"]);
+    succeed(&["eval", text(&run)]);
 }

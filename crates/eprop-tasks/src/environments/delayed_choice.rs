@@ -113,6 +113,10 @@ impl Arena for DelayedChoice {
         self.config.sides
     }
 
+    fn longest(&self) -> usize {
+        self.last_step() + 1
+    }
+
     fn solved(&self) -> bool {
         self.solved
     }

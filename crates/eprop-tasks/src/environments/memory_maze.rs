@@ -130,6 +130,10 @@ impl Arena for MemoryMaze {
         DIRECTIONS.len()
     }
 
+    fn longest(&self) -> usize {
+        Self::MAX_STEPS
+    }
+
     fn solved(&self) -> bool {
         self.solved
     }

@@ -64,6 +64,14 @@ pub enum ShdError {
         /// The largest number of items that is read.
         most: u64,
     },
+    /// The classes are not as many as there are.
+    #[error("{}: `extra/keys` names {found} classes, where there are 20", path.display())]
+    Names {
+        /// The file.
+        path: PathBuf,
+        /// How many it names.
+        found: usize,
+    },
     /// A data set has not one item for each label.
     #[error("{}: `{dataset}` holds {found} items, but `labels` {expected}", path.display())]
     Count {

@@ -61,7 +61,11 @@ impl SpikeFile {
     pub(super) fn class_names(&self) -> Result<Option<Vec<String>>, ShdError> {
         let reader = Reader::open(&self.path)?;
         let Some(dataset) = reader.dataset("extra/keys", MAX_NAMES)? else { return Ok(None) };
-        dataset.read_strings().map(Some).map_err(|error| reader.damaged("extra/keys", &error))
+        let names = dataset.read_strings().map_err(|error| reader.damaged("extra/keys", &error))?;
+        if names.len() != CLASSES {
+            return Err(ShdError::Names { path: self.path.clone(), found: names.len() });
+        }
+        Ok(Some(names))
     }
 
     /// Reads these utterances.

@@ -8,14 +8,15 @@ mod timit;
 
 use std::borrow::Cow;
 use std::path::Path;
+use std::rc::Rc;
 
 use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Device;
-use eprop_tasks::Split;
-use eprop_tasks::features::{AugmentationConfig, Frames, ZScore};
+use eprop_tasks::features::{AugmentationConfig, Frames, LogMelConfig, ZScore};
 use eprop_tasks::plot::{Lines, Panel, Raster, Series};
-use eprop_tasks::shd::SpikeUtterance;
+use eprop_tasks::{MAX_VALUES, Split};
 use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
 
 use super::recorded::{Labels, Recorded, Shape, batch_of_pass};
 use super::{Example, Examples, Shown, Task};
@@ -32,9 +33,9 @@ trait DataSet {
     /// Features of a frame.
     fn features(&self) -> usize;
 
-    /// How many of the features stand beside each other in order of frequency; the others are their slopes.
-    fn bands(&self) -> usize {
-        self.features()
+    /// What the features are, where recordings can be [changed](AugmentationConfig).
+    fn speech(&self) -> Option<&LogMelConfig> {
+        None
     }
 
     /// Names of the classes, a network's outputs.
@@ -56,6 +57,7 @@ trait DataSet {
 }
 
 /// A sequence of frames and its classes.
+#[derive(Clone)]
 struct Sequence {
     frames: SequenceFrames,
     labels: Labels,
@@ -64,8 +66,11 @@ struct Sequence {
 #[derive(Clone)]
 enum SequenceFrames {
     Dense(Frames),
-    /// Few of the values are not 0: they are spread out as they are needed.
-    Spikes(SpikeUtterance),
+    /// Made each time that they are needed, of something smaller.
+    Made {
+        count: usize,
+        make: Rc<dyn Fn() -> Frames>,
+    },
 }
 
 impl Sequence {
@@ -73,11 +78,23 @@ impl Sequence {
         Self { frames: SequenceFrames::Dense(frames), labels }
     }
 
-    /// The same otherwise; spikes and sequences with a class for each frame as they are.
-    fn changed(&self, augmentation: &AugmentationConfig, bands: usize, rng: &mut StdRng) -> Self {
+    fn made(count: usize, labels: Labels, make: impl Fn() -> Frames + 'static) -> Self {
+        Self { frames: SequenceFrames::Made { count, make: Rc::new(make) }, labels }
+    }
+
+    /// Number of frames.
+    fn len(&self) -> usize {
+        match &self.frames {
+            SequenceFrames::Dense(frames) => frames.len(),
+            SequenceFrames::Made { count, .. } => *count,
+        }
+    }
+
+    /// The same otherwise; what has a class for each frame, and what is made, as it is.
+    fn changed(&self, augmentation: &AugmentationConfig, features: &LogMelConfig, rng: &mut StdRng) -> Self {
         let frames = match (&self.frames, &self.labels) {
             (SequenceFrames::Dense(frames), Labels::Whole(_)) => {
-                SequenceFrames::Dense(augmentation.apply(frames, bands, rng))
+                SequenceFrames::Dense(augmentation.apply(frames, features, rng))
             }
             (frames, _) => frames.clone(),
         };
@@ -87,7 +104,7 @@ impl Sequence {
     fn recorded(&self) -> Recorded<'_> {
         let frames = match &self.frames {
             SequenceFrames::Dense(frames) => Cow::Borrowed(frames.data.as_slice()),
-            SequenceFrames::Spikes(spikes) => Cow::Owned(spikes.dense().data),
+            SequenceFrames::Made { make, .. } => Cow::Owned(make().data),
         };
         Recorded { frames, labels: Cow::Borrowed(&self.labels) }
     }
@@ -121,7 +138,9 @@ fn what_it_needs(task: TaskName) -> &'static str {
 pub struct RecordedTask {
     data: Box<dyn DataSet>,
     training: Vec<Sequence>,
-    z_score: Option<ZScore>,
+    /// Looked at again and again while a run goes on.
+    validation: Vec<Sequence>,
+    statistics: Statistics,
     augmentation: Option<AugmentationConfig>,
     steps_per_frame: usize,
     batch: usize,
@@ -137,19 +156,26 @@ impl RecordedTask {
     /// If data are missing or damaged, or there is nothing to train or to test on.
     pub fn train(config: &RunConfig, device: &Device) -> Result<Self> {
         let data = open(config)?;
+        if let Some(augmentation) = &config.augmentation {
+            let features = data.speech().context("[augmentation] is for speech")?;
+            augmentation.check(features).context("[augmentation]")?;
+        }
         let mut training = data.load(Split::Train)?;
         // What is wrong with other data shows now, not after training.
-        data.load(Split::Test)?;
-        if config.validation.is_some() {
-            data.load(Split::Validation)?;
-        }
+        let test = data.load(Split::Test)?;
+        let mut validation = match config.validation {
+            Some(_) => data.load(Split::Validation)?,
+            None => Vec::new(),
+        };
+        check_size(config, data.features(), training.iter().chain(&test).chain(&validation))?;
         let frames = training.iter().filter_map(|sequence| match &sequence.frames {
             SequenceFrames::Dense(frames) => Some(frames),
-            SequenceFrames::Spikes(_) => None,
+            SequenceFrames::Made { .. } => None,
         });
         let z_score = data.has_z_scores().then(|| ZScore::fit(frames));
-        scale(&mut training, z_score.as_ref());
-        Ok(Self::new(config, data, training, z_score, device))
+        let statistics = Statistics { checksum: checksum(&training), z_score };
+        [&mut training, &mut validation].into_iter().for_each(|sequences| statistics.scale(sequences));
+        Ok(Self { training, validation, ..Self::new(config, data, statistics, device) })
     }
 
     /// For evaluation, with the z-scores of the run's training data.
@@ -159,22 +185,16 @@ impl RecordedTask {
     /// If there are no data, or the run's statistics are missing or damaged.
     pub fn evaluate(config: &RunConfig, statistics: &Path, device: &Device) -> Result<Self> {
         let data = open(config)?;
-        let read = || read_z_score(statistics, data.features());
-        let z_score = data.has_z_scores().then(read).transpose()?;
-        Ok(Self::new(config, data, Vec::new(), z_score, device))
+        let statistics = Statistics::read(statistics, data.as_ref())?;
+        Ok(Self::new(config, data, statistics, device))
     }
 
-    fn new(
-        config: &RunConfig,
-        data: Box<dyn DataSet>,
-        training: Vec<Sequence>,
-        z_score: Option<ZScore>,
-        device: &Device,
-    ) -> Self {
+    fn new(config: &RunConfig, data: Box<dyn DataSet>, statistics: Statistics, device: &Device) -> Self {
         Self {
             data,
-            training,
-            z_score,
+            training: Vec::new(),
+            validation: Vec::new(),
+            statistics,
             augmentation: config.augmentation.clone(),
             steps_per_frame: config.steps_per_frame,
             batch: config.batch,
@@ -193,23 +213,65 @@ impl RecordedTask {
     }
 }
 
-fn scale(sequences: &mut [Sequence], z_score: Option<&ZScore>) {
-    let Some(z_score) = z_score else { return };
-    for sequence in sequences {
-        if let SequenceFrames::Dense(frames) = &mut sequence.frames {
-            z_score.apply(frames);
+/// What must be kept of the training data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Statistics {
+    /// That the data are the same.
+    checksum: String,
+    z_score: Option<ZScore>,
+}
+
+impl Statistics {
+    fn read(path: &Path, data: &dyn DataSet) -> Result<Self> {
+        let found: Self = run_folder::read_toml(path)?;
+        let features = data.features();
+        ensure!(found.z_score.is_some() == data.has_z_scores(), "{} is of other data", path.display());
+        if let Some(ZScore { mean, std }) = &found.z_score {
+            let fits = mean.len() == features && std.len() == features;
+            ensure!(fits, "{} does not have {features} features", path.display());
+            let usable = mean.iter().all(|mean| mean.is_finite())
+                && std.iter().all(|&std| std.is_finite() && std > 0.0);
+            ensure!(usable, "{} holds a mean or deviation out of range", path.display());
+        }
+        Ok(found)
+    }
+
+    fn scale(&self, sequences: &mut [Sequence]) {
+        let Some(z_score) = &self.z_score else { return };
+        for sequence in sequences {
+            if let SequenceFrames::Dense(frames) = &mut sequence.frames {
+                z_score.apply(frames);
+            }
         }
     }
 }
 
-fn read_z_score(path: &Path, features: usize) -> Result<ZScore> {
-    let z_score: ZScore = run_folder::read_toml(path)?;
-    let fits = z_score.mean.len() == features && z_score.std.len() == features;
-    ensure!(fits, "{} does not have {features} features", path.display());
-    let usable = z_score.mean.iter().all(|mean| mean.is_finite())
-        && z_score.std.iter().all(|&std| std.is_finite() && std > 0.0);
-    ensure!(usable, "{} holds a mean or deviation out of range", path.display());
-    Ok(z_score)
+/// Of all frames and classes, as they are read.
+fn checksum(sequences: &[Sequence]) -> String {
+    let mut hasher = crc32fast::Hasher::new();
+    for sequence in sequences {
+        let Recorded { frames, labels } = sequence.recorded();
+        frames.iter().for_each(|value| hasher.update(&value.to_le_bytes()));
+        hasher.update(format!("{labels:?}").as_bytes());
+    }
+    format!("{:08x}", hasher.finalize())
+}
+
+/// Refuses sequences of which a batch does not fit into memory.
+fn check_size<'a>(
+    config: &RunConfig,
+    features: usize,
+    sequences: impl Iterator<Item = &'a Sequence>,
+) -> Result<()> {
+    let steps = sequences.map(Sequence::len).max().unwrap_or(0).saturating_mul(config.steps_per_frame);
+    let values = [config.batch, steps, features].into_iter().fold(1, usize::saturating_mul);
+    ensure!(
+        values <= MAX_VALUES,
+        "a batch of {} sequences of up to {steps} steps has {values} inputs, but at most {MAX_VALUES} are possible",
+        config.batch
+    );
+    Ok(())
 }
 
 /// The settings of a task's own table.
@@ -233,16 +295,16 @@ impl Task for RecordedTask {
     fn example(&self, iteration: usize) -> Example {
         let chosen = batch_of_pass(self.training.len(), self.batch, self.seed, iteration);
         let chosen = chosen.into_iter().map(|index| &self.training[index]);
-        let Some(augmentation) = &self.augmentation else {
+        let (Some(augmentation), Some(features)) = (&self.augmentation, self.data.speech()) else {
             return self.side_by_side(chosen);
         };
         let mut rng = generator(self.seed, Stream::Augmentation, iteration as u64);
-        let changed = chosen.map(|sequence| sequence.changed(augmentation, self.data.bands(), &mut rng));
+        let changed = chosen.map(|sequence| sequence.changed(augmentation, features, &mut rng));
         self.side_by_side(changed.collect::<Vec<_>>().iter())
     }
 
     fn statistics(&self) -> Option<String> {
-        self.z_score.as_ref().map(|z_score| toml::to_string(z_score).expect("numbers"))
+        Some(toml::to_string(&self.statistics).expect("numbers"))
     }
 
     fn batches(&self, split: SplitName) -> Result<Examples<'_>> {
@@ -252,8 +314,14 @@ impl Task for RecordedTask {
             SplitName::Test => Split::Test,
             SplitName::All => Split::All,
         };
-        let mut sequences = self.data.load(split)?;
-        scale(&mut sequences, self.z_score.as_ref());
+        let sequences = match split {
+            Split::Validation if !self.validation.is_empty() => Cow::Borrowed(&self.validation),
+            _ => {
+                let mut sequences = self.data.load(split)?;
+                self.statistics.scale(&mut sequences);
+                Cow::Owned(sequences)
+            }
+        };
         let starts = (0..sequences.len()).step_by(self.batch);
         Ok(Box::new(starts.map(move |start| {
             let end = (start + self.batch).min(sequences.len());
@@ -283,7 +351,7 @@ impl Task for RecordedTask {
         }
         let mean = |row: &[f32]| row.iter().sum::<f32>() / row.len() as f32;
         let means: Vec<f32> = inputs.rows().map(mean).collect();
-        let label = if self.z_score.is_some() { "z-score" } else { "value" };
+        let label = if self.statistics.z_score.is_some() { "z-score" } else { "value" };
         let series = vec![Series::sampled("mean of all features", dt_ms, &means)];
         Panel::Lines(Lines::new("Inputs", label, series))
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use eprop_tasks::Split;
-use eprop_tasks::sequential_images::{ImageSet, SequentialImagesConfig};
+use eprop_tasks::sequential_images::{Image, ImageSet, SequentialImagesConfig};
 
 use super::{DataSet, Labels, Sequence, own};
 use crate::config::RunConfig;
@@ -40,9 +40,13 @@ impl DataSet for Images {
             steps => steps,
         };
         let images = self.images.load(split, &self.settings)?.into_iter();
-        let sequence = |image: eprop_tasks::sequential_images::Image| {
+        let count = self.settings.steps(self.images.rows(), self.images.columns());
+        let sequence = |image: Image| {
             let labels = Labels::Last { class: image.label.into(), frames };
-            Sequence::new(self.settings.sequence(image), labels)
+            let (pixels, settings) = (image.pixels.to_vec(), self.settings.clone());
+            let Image { rows, columns, label, .. } = image;
+            let make = move || settings.sequence(Image { rows, columns, pixels: &pixels, label });
+            Sequence::made(count, labels, make)
         };
         Ok(images.map(sequence).collect())
     }

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use eprop_tasks::Split;
-use eprop_tasks::shd::{CLASSES, Shd, ShdConfig};
+use eprop_tasks::shd::{CLASSES, Shd, ShdConfig, SpikeUtterance};
 
-use super::{DataSet, Labels, Sequence, SequenceFrames, own};
+use super::{DataSet, Labels, Sequence, own};
 use crate::config::RunConfig;
 
 struct Utterances {
@@ -39,9 +39,9 @@ impl DataSet for Utterances {
 
     fn load(&self, split: Split) -> Result<Vec<Sequence>> {
         let utterances = self.files.load(split, &self.settings)?.into_iter();
-        let sequence = |utterance: eprop_tasks::shd::SpikeUtterance| Sequence {
-            labels: Labels::Whole(utterance.label.into()),
-            frames: SequenceFrames::Spikes(utterance),
+        let sequence = |utterance: SpikeUtterance| {
+            let labels = Labels::Whole(utterance.label.into());
+            Sequence::made(utterance.steps, labels, move || utterance.dense())
         };
         Ok(utterances.map(sequence).collect())
     }

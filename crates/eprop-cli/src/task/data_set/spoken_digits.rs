@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use eprop_tasks::Split;
+use eprop_tasks::features::LogMelConfig;
 use eprop_tasks::spoken_digits::{SpokenDigits, SpokenDigitsConfig};
 
 use super::{DataSet, Labels, Sequence, own};
@@ -29,9 +30,8 @@ impl DataSet for Digits {
         self.settings.features.feature_count()
     }
 
-    fn bands(&self) -> usize {
-        let features = &self.settings.features;
-        features.cepstra.unwrap_or(features.bands) + usize::from(features.energy)
+    fn speech(&self) -> Option<&LogMelConfig> {
+        Some(&self.settings.features)
     }
 
     fn classes(&self) -> Vec<String> {

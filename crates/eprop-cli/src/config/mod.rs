@@ -1,13 +1,16 @@
 //! Settings of a run, as its config.toml holds them.
 
+mod network;
+mod synthetic;
+
+pub use network::{NetworkSettings, RateSettings};
+pub use synthetic::{SyntheticName, SyntheticSettings};
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use burn_eprop::Loss;
-use burn_eprop::cell::InputNormalization;
-use burn_eprop::estimator::BoundaryLearning;
 use burn_eprop::loss::{Objective, RateAveraging, RateRegularization};
-use burn_eprop::synthetic_gradient::SyntheticGradientConfig;
 use clap::ValueEnum;
 use eprop_tasks::copy_repeat::CopyRepeatConfig;
 use eprop_tasks::evidence_accumulation::EvidenceAccumulationConfig;
@@ -64,6 +67,19 @@ pub enum TaskName {
     Timit,
 }
 
+impl TaskName {
+    /// Whether there are rewards in place of targets.
+    pub fn has_rewards(self) -> bool {
+        matches!(self, Self::DelayedChoice | Self::MemoryMaze)
+    }
+
+    /// Whether its sequences are recorded.
+    pub fn has_recordings(self) -> bool {
+        use TaskName::{SequentialImages, Shd, SpeechCommands, SpokenDigits, Timit};
+        matches!(self, SequentialImages | Shd | SpeechCommands | SpokenDigits | Timit)
+    }
+}
+
 /// An optimizer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -93,87 +109,6 @@ pub enum Update {
     Sequence,
     /// After each window, while sequences go on.
     Window,
-}
-
-/// What stands for the gradient behind a window.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SyntheticName {
-    /// Nothing.
-    #[default]
-    None,
-    /// A module that is linear in the state.
-    Linear,
-    /// One with a hidden layer.
-    Mlp,
-    /// A linear one that learns by BP(λ).
-    BpLambda,
-}
-
-/// The synthetic gradient and how it learns.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SyntheticSettings {
-    /// Which.
-    pub kind: SyntheticName,
-    /// Units of the hidden layer of `mlp`.
-    pub hidden: usize,
-    /// λ of `bp-lambda`.
-    pub lambda: f64,
-    /// γ.
-    pub discount: f64,
-    /// Learning rate of the module, at first.
-    pub lr: f64,
-}
-
-impl Default for SyntheticSettings {
-    fn default() -> Self {
-        Self { kind: SyntheticName::None, hidden: 128, lambda: 0.9, discount: 1.0, lr: 3e-4 }
-    }
-}
-
-impl SyntheticSettings {
-    /// The module; `None` for none.
-    pub fn module(&self, seed: u64) -> Option<SyntheticGradientConfig> {
-        let config = SyntheticGradientConfig::new().with_seed(seed);
-        match self.kind {
-            SyntheticName::None => None,
-            SyntheticName::Linear | SyntheticName::BpLambda => Some(config),
-            SyntheticName::Mlp => Some(config.with_hidden(vec![self.hidden])),
-        }
-    }
-
-    /// How it learns.
-    pub fn learning(&self) -> BoundaryLearning {
-        let lambda = if self.kind == SyntheticName::BpLambda { self.lambda } else { 0.0 };
-        BoundaryLearning { lambda, discount: self.discount }
-    }
-
-    fn validate(&self, method: MethodName, schedule: Schedule) -> Result<()> {
-        let kind =
-            || self.kind.to_possible_value().map(|kind| kind.get_name().to_owned()).unwrap_or_default();
-        match (method, self.kind) {
-            (MethodName::TruncatedBpttSg, SyntheticName::None) => {
-                bail!("truncated-bptt-sg needs a synthetic gradient; without one, it is truncated-bptt")
-            }
-            (MethodName::Eprop3 | MethodName::TruncatedBpttSg, _) | (_, SyntheticName::None) => {}
-            (MethodName::TruncatedBptt, _) => {
-                bail!("truncated-bptt has no synthetic gradient, so not {}; use truncated-bptt-sg", kind())
-            }
-            _ => bail!("synthetic gradients ({}) are for eprop3 and truncated-bptt-sg", kind()),
-        }
-        let in_range = (1..=MAX_SIZE).contains(&self.hidden);
-        ensure!(in_range, "synthetic.hidden is {}, but must be 1 to {MAX_SIZE}", self.hidden);
-        let valid = self.lr.is_finite() && self.lr > 0.0;
-        ensure!(valid, "synthetic.lr is {}, but must be finite and greater than 0", self.lr);
-        ensure!(
-            schedule != Schedule::Cosine || self.lr <= 1.0,
-            "synthetic.lr is {}, but must be at most 1 with the cosine schedule",
-            self.lr
-        );
-        let learning = BoundaryLearning { lambda: self.lambda, discount: self.discount };
-        learning.validate().context("[synthetic]")
-    }
 }
 
 /// All settings of a run.
@@ -258,60 +193,8 @@ fn one() -> usize {
     1
 }
 
-fn half() -> f64 {
-    0.5
-}
-
 fn default_checkpoint_seconds() -> f64 {
     60.0
-}
-
-/// Sizes and constants of the network.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NetworkSettings {
-    /// Number of neurons.
-    pub neurons: usize,
-    /// Duration of a step.
-    pub dt_ms: f64,
-    /// Membrane time constant.
-    pub tau_membrane_ms: f64,
-    /// Time constant of the adaptation.
-    pub tau_adaptation_ms: f64,
-    /// Strength of the adaptation.
-    pub adaptation_strength: f64,
-    /// Share of the neurons that adapts, the last of them.
-    #[serde(default = "half")]
-    pub adaptive_share: f64,
-    /// Threshold.
-    pub threshold: f64,
-    /// n_ref, in steps.
-    pub refractory_steps: usize,
-    /// Factor of the synaptic current.
-    pub input_normalization: InputNormalization,
-    /// Standard deviation of the input weights, times the root of their number.
-    pub input_gain: f64,
-    /// Standard deviation of the recurrent weights, times the root of their number.
-    pub recurrent_gain: f64,
-    /// Standard deviation of the feedback weights (default: one over the root of their number).
-    pub feedback_deviation: Option<f64>,
-    /// Time constant of the readout; 0 for none.
-    pub tau_readout_ms: f64,
-    /// Whether the readout's factor is 1 − κ.
-    pub readout_normalized: bool,
-}
-
-/// Firing-rate regularisation.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RateSettings {
-    /// c.
-    pub strength: f64,
-    /// f*.
-    pub target_hz: f64,
-    /// Time constant of a running mean of each sequence, in place of the mean over all steps of the batch.
-    #[serde(default)]
-    pub tau_ms: Option<f64>,
 }
 
 impl RunConfig {
@@ -402,8 +285,15 @@ impl RunConfig {
         let in_range = (1..=1000).contains(&self.steps_per_frame);
         ensure!(in_range, "steps_per_frame is {}, but must be 1 to 1000", self.steps_per_frame);
         if let Some(augmentation) = &self.augmentation {
+            let heard = matches!(self.task, TaskName::SpeechCommands | TaskName::SpokenDigits);
+            ensure!(heard, "[augmentation] is for spoken-digits and speech-commands");
             augmentation.validate().context("[augmentation]")?;
         }
+        ensure!(
+            self.steps_per_frame == 1 || self.task.has_recordings(),
+            "steps_per_frame is {}, but must be 1 in a task without recorded frames",
+            self.steps_per_frame
+        );
         let seconds = self.checkpoint_seconds;
         let valid = seconds.is_finite() && seconds >= 0.0;
         ensure!(valid, "checkpoint_seconds is {seconds}, but must be finite and at least 0");
@@ -420,38 +310,16 @@ impl RunConfig {
         SignalName::Adaptive.create(self.signal_decay).context("signal_decay")?;
         self.network.validate()?;
         model::validate(self).context("[network]")?;
+        if let Some(tau_ms) = self.rate.and_then(|rate| rate.tau_ms) {
+            let valid = tau_ms.is_finite() && tau_ms > 0.0;
+            ensure!(valid, "rate.tau_ms is {tau_ms}, but must be finite and greater than 0");
+        }
         if let Some(RateSettings { target_hz, .. }) = self.rate {
             let limit = 1000.0 / self.network.dt_ms;
             let in_range = (0.0..=limit).contains(&target_hz);
             ensure!(in_range, "rate.target_hz is {target_hz}, but must be 0 to {limit} Hz, one spike a step");
         }
         Ok(self.objective().validate()?)
-    }
-}
-
-impl NetworkSettings {
-    fn validate(&self) -> Result<()> {
-        let in_range = (1..=MAX_SIZE).contains(&self.neurons);
-        ensure!(in_range, "network.neurons is {}, but must be 1 to {MAX_SIZE}", self.neurons);
-        let Self { dt_ms, tau_readout_ms: tau, .. } = self;
-        let valid = dt_ms.is_finite() && *dt_ms > 0.0;
-        ensure!(valid, "network.dt_ms is {dt_ms}, but must be finite and greater than 0");
-        let valid = tau.is_finite() && *tau >= 0.0;
-        ensure!(valid, "network.tau_readout_ms is {tau}, but must be finite and at least 0");
-        if let Some(deviation) = self.feedback_deviation {
-            let valid = deviation.is_finite() && deviation > 0.0;
-            ensure!(
-                valid,
-                "network.feedback_deviation is {deviation}, but must be finite and greater than 0"
-            );
-        }
-        let share = self.adaptive_share;
-        let in_range = (0.0..=1.0).contains(&share);
-        ensure!(in_range, "network.adaptive_share is {share}, but must be 0 to 1");
-        for (name, gain) in [("input_gain", self.input_gain), ("recurrent_gain", self.recurrent_gain)] {
-            ensure!(gain.is_finite(), "network.{name} is {gain}, but must be finite");
-        }
-        Ok(())
     }
 }
 
