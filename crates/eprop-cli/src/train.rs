@@ -1,4 +1,4 @@
-//! `eprop train`: what all runs of a network have in common. What they do in an iteration is a [`Lesson`].
+//! `eprop train`: what all runs of a network have in common. What they do in an iteration is a `Lesson`.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
