@@ -3,7 +3,7 @@
 //! (arXiv:1504.00941).
 //!
 //! [`ImageSet::open`] reads a folder with the four files of MNIST, or of a data set in its format,
-//! [`ImageSet::load`] gives the images of one [`Split`], and [`SequentialImagesConfig::sequence`]
+//! [`ImageSet::load`] gives the images of one [`Split`](crate::Split), and [`SequentialImagesConfig::sequence`]
 //! makes an image the inputs of a network. With R rows and C columns, n steps for each item and m
 //! cue steps, the inputs have the shape
 //!

@@ -15,7 +15,7 @@ pub struct Chunk<'a> {
     /// L, the learning signal of each neuron (times the readout's factor), [steps, batch, post]; `None` where it is 0
     /// throughout.
     pub signal: Option<Tensor<3>>,
-    /// By how much each step counts in [`SummedTraces`], for all neurons, [steps, batch, 1], or for each, [steps, batch, post];
+    /// By how much each step counts in [`SummedTraces`](super::SummedTraces), for all neurons, [steps, batch, 1], or for each, [steps, batch, post];
     /// `None` for 1.
     pub summed_by: Option<Tensor<3>>,
 }
