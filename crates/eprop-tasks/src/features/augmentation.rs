@@ -178,7 +178,7 @@ mod tests {
         let higher = resampled(&frames(), GROUPS, 2.0, 1.0);
         assert_eq!(higher.row(7), [0.0, 7.0, 0.0, 0.0, 0.0, 7.0, 0.0, 0.0]);
         let between = resampled(&frames(), GROUPS, 0.75, 1.0);
-        assert_eq!(between.row(8)[..4], [0.0, 0.0, 4.0, 2.0]);
+        assert_eq!(between.row(8)[..4], [0.0, 0.0, 4.0, 6.0]);
     }
 
     #[test]
