@@ -90,7 +90,7 @@ fn draw_activity<C: Cell>(
     let mut panels = vec![task.input_panel(&shown), neuron_panel(layer, config)];
     panels.extend(learning_panels(layer, dt_ms));
     panels.extend(task.output_panels(&shown));
-    let title = format!("{} of the test split after training", task.title());
+    let title = format!("{}: from the test split, after training", task.title());
     Ok(figure(folder.file("activity.svg"), &title, "time (ms)", &panels)?)
 }
 
