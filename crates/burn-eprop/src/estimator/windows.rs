@@ -20,6 +20,7 @@ use crate::kernel;
 use crate::loss::{Objective, RateAveraging};
 use crate::network::{GradientPaths, Network, NetworkState, Record, RecurrentLayer};
 use crate::readout::ReadoutTraces;
+use crate::steps::sum;
 
 /// Truncated BPTT over windows of Δt steps; the state passes from window to window, the gradient does not. Where the
 /// network has a [synthetic gradient](crate::synthetic_gradient), that stands for it (Jaderberg et al. 2017,
@@ -213,16 +214,10 @@ impl<const TRACES: bool> Windows<TRACES> {
         };
         let task_loss = window.loss(&self.objective, chunk);
         let loss = task_loss.clone().without_autodiff().into_scalar::<f64>();
-        let mut objective = task_loss;
-        for (neurons, slope) in window.layers.iter().zip(slopes.into_iter().flatten()) {
-            objective = objective + rate_term(neurons, slope, chunk.valid.as_ref());
-        }
-        let rate = self.objective.rate.as_ref();
-        if let Some(pull) =
-            rate.and_then(|rate| state.spikes.running_pull(rate, &window.layers, chunk.valid.as_ref()))
-        {
-            objective = objective + pull;
-        }
+        let mut objective = match self.rate_terms(&window, chunk, slopes, &mut state.spikes) {
+            Some(of_rates) => task_loss + of_rates,
+            None => task_loss,
+        };
         state.network = window.state.detach();
         state.time += steps;
         if let Some(behind) = self.behind(network, state, *divisor, following) {
@@ -272,6 +267,21 @@ impl<const TRACES: bool> Windows<TRACES> {
         }
         let module = network.synthetic_gradient.as_ref()?;
         Some(self.learning.foretell(module, state.network.to_rows(), divisor, following))
+    }
+
+    /// What has the regulariser's gradient in a window; `None` without one.
+    fn rate_terms(
+        &self,
+        window: &Window,
+        chunk: &BatchChunk,
+        slopes: Option<&[Tensor<2>]>,
+        spikes: &mut SpikeCounter,
+    ) -> Option<Tensor<1>> {
+        let valid = chunk.valid.as_ref();
+        let Some(slopes) = slopes else {
+            return spikes.running_pull(self.objective.rate.as_ref()?, &window.layers, valid);
+        };
+        sum(window.layers.iter().zip(slopes).map(|(neurons, slope)| Some(rate_term(neurons, slope, valid))))
     }
 
     /// The regulariser's slopes by layer, of the rates up to the end of a piece, for which it is gone through without a graph; `None` where
