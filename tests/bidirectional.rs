@@ -1,13 +1,14 @@
 //! Networks in both directions: gradients against autodiff through both at once.
 
-use burn::module::Module;
+use burn::module::{Module, Param};
+use burn::optim::SgdConfig;
 use burn::tensor::{Device, Tensor};
 use burn_eprop::bidirectional::Bidirectional;
 use burn_eprop::estimator::{Bptt, Eprop, Eprop3};
 use burn_eprop::loss::RateRegularization;
 use burn_eprop::network::GradientPaths;
-use burn_eprop::signal::Symmetric;
-use burn_eprop::{Batch, Cell, Estimate, Loss, Network, Objective};
+use burn_eprop::signal::{Adaptive, Symmetric};
+use burn_eprop::{Batch, Cell, Estimate, Loss, Network, Objective, OptimizerHook, RecurrentModel};
 use eprop_tests::case::{Build, Case, Problem, float64};
 use eprop_tests::findings::{assert_close, assert_same_gradients, gradients, values};
 use eprop_tests::{cells, for_every_cell};
@@ -98,6 +99,35 @@ fn every_estimator_learns_in_both_directions<C: Cell>(build: Build<C>) {
     let window = network.estimate(&mut Eprop3::new(objective, batch.steps()), &batch);
     let bptt = network.estimate(&mut Bptt::new(objective), &batch);
     assert_same("e-prop 3", &network, &window, &bptt, 1e-10);
+}
+
+for_every_cell!(an_optimizer_updates_both_directions: lif, alif, lstm);
+
+/// A step of gradient descent takes both networks by the gradients that the estimator finds for them, and feedback weights follow.
+fn an_optimizer_updates_both_directions<C: Cell>(build: Build<C>) {
+    let (network, batch) = pair(build);
+    let network = network.train();
+    let expected = network.estimate(&mut Eprop::new(OBJECTIVE, Adaptive::new(0.01).unwrap()), &batch);
+    let eprop = Eprop::new(OBJECTIVE, Adaptive::new(0.01).unwrap());
+    let mut hook = OptimizerHook::new(SgdConfig::new().init().into(), eprop);
+    let (updated, report) = hook.step(0.1, network.clone(), &batch);
+    let report = report.ensure_finite().expect("finite");
+    assert_close("loss", &[report.loss], &[expected.loss], 1e-12);
+    let mut squares = 0.0;
+    for (before, after) in [(&network.forward, &updated.forward), (&network.backward, &updated.backward)] {
+        let step = |before: &Param<Tensor<2>>, after: &Param<Tensor<2>>, keeps: f64| {
+            let gradient = expected.gradients.get::<2>(before.id).expect("a gradient");
+            let wanted = (before.val().inner() - gradient.clone().mul_scalar(0.1)).mul_scalar(keeps);
+            assert_close("a weight", &values(&after.val().inner()), &values(&wanted), 1e-12);
+            gradient.powi_scalar(2).sum().into_scalar::<f64>()
+        };
+        let layers = [&before.layers[0], &after.layers[0]];
+        squares +=
+            step(&layers[0].w_in, &layers[1].w_in, 1.0) + step(&layers[0].w_rec, &layers[1].w_rec, 1.0);
+        squares += step(&before.readout.weight, &after.readout.weight, 0.99);
+        step(&before.feedback, &after.feedback, 0.99);
+    }
+    assert!(report.gradient_norm >= 0.999_999 * squares.sqrt(), "{} of {squares}", report.gradient_norm);
 }
 
 #[test]

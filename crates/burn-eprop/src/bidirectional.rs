@@ -14,11 +14,13 @@
 
 use burn::module::Module;
 use burn::optim::GradientsAccumulator;
+use burn::tensor::Tensor;
 
 use crate::batch::Batch;
 use crate::cell::Cell;
 use crate::estimator::{Estimate, Evaluation, GradientEstimator, evaluate};
 use crate::loss::Objective;
+use crate::model::RecurrentModel;
 use crate::network::Network;
 
 /// Two networks that share a task, one for each direction of time.
@@ -46,12 +48,32 @@ impl<C: Cell> Bidirectional<C> {
         Self { forward, backward }
     }
 
-    /// Loss, outputs and firing rates of a batch; the rates are those of the forward network's layers, then of the backward one's.
-    ///
-    /// # Panics
-    ///
-    /// As [`evaluate`].
-    pub fn evaluate(&self, batch: &Batch, objective: &Objective) -> Evaluation {
+    /// y of each network by itself, [batch, time, outputs], both in the batch's order of time.
+    fn outputs(&self, batch: &Batch) -> [Tensor<3>; 2] {
+        let forward = self.forward.valid().forward(batch.inputs().clone());
+        let backward = self.backward.valid().forward(batch.reversed().inputs().clone());
+        [forward, batch.flip(backward)]
+    }
+
+    fn views_of(batch: &Batch, [forward, backward]: [Tensor<3>; 2]) -> [Batch; 2] {
+        [batch.clone().adding(backward), batch.reversed().adding(batch.flip(forward))]
+    }
+}
+
+/// Firing rates are those of the forward network's layers, then of the backward one's.
+impl<C: Cell> RecurrentModel for Bidirectional<C> {
+    type Cell = C;
+
+    fn networks(&self) -> Vec<&Network<C>> {
+        vec![&self.forward, &self.backward]
+    }
+
+    /// Each with the other's outputs added to its own.
+    fn views(&self, batch: &Batch) -> Vec<Batch> {
+        Self::views_of(batch, self.outputs(batch)).into()
+    }
+
+    fn evaluate(&self, batch: &Batch, objective: &Objective) -> Evaluation {
         let found = evaluate(&self.backward, &batch.reversed(), objective);
         let backward = batch.flip(found.outputs);
         let forward = evaluate(&self.forward, &batch.clone().adding(backward.clone()), objective);
@@ -62,37 +84,25 @@ impl<C: Cell> Bidirectional<C> {
         }
     }
 
-    /// Gradients of both networks, found by `estimator` for one after the other. The estimate's outputs are those of both together, and
-    /// its firing rates as in [`evaluate`](Self::evaluate).
-    ///
-    /// # Panics
-    ///
-    /// As the estimator.
-    pub fn estimate(&self, estimator: &mut impl GradientEstimator<C>, batch: &Batch) -> Estimate {
-        let reversed = batch.reversed();
-        let run = |network: &Network<C>, batch: &Batch| network.valid().forward(batch.inputs().clone());
-        let forward = run(&self.forward, batch);
-        let backward = run(&self.backward, &reversed);
-        let seen = [
-            batch.clone().adding(batch.flip(backward.clone())),
-            reversed.adding(batch.flip(forward.clone())),
-        ];
-        let of_forward = estimator.estimate(&self.forward, &seen[0]);
-        let of_backward = estimator.estimate(&self.backward, &seen[1]);
+    /// The estimator goes through one network after the other. The estimate's outputs are those of both together.
+    fn estimate(&self, estimator: &mut impl GradientEstimator<C>, batch: &Batch) -> Estimate {
+        let [forward, backward] = self.outputs(batch);
+        let [of_forward, of_backward] = Self::views_of(batch, [forward.clone(), backward.clone()]);
+        let of_forward = estimator.estimate(&self.forward, &of_forward);
+        let of_backward = estimator.estimate(&self.backward, &of_backward);
         let mut gradients = GradientsAccumulator::new();
         gradients.accumulate(self, of_forward.gradients);
         gradients.accumulate(self, of_backward.gradients);
         Estimate {
             loss: of_forward.loss,
             rate_loss: of_forward.rate_loss + of_backward.rate_loss,
-            outputs: Some(forward + batch.flip(backward)),
+            outputs: Some(forward + backward),
             firing_rates: [of_forward.firing_rates, of_backward.firing_rates].concat(),
             gradients: gradients.grads(),
         }
     }
 
-    /// What the estimator does to both networks after an optimizer has updated them.
-    pub fn after_update(self, estimator: &impl GradientEstimator<C>) -> Self {
+    fn after_update(self, estimator: &impl GradientEstimator<C>) -> Self {
         let Self { forward, backward } = self;
         Self { forward: estimator.after_update(forward), backward: estimator.after_update(backward) }
     }

@@ -16,6 +16,7 @@ use crate::cell::Cell;
 use crate::error::NonFinite;
 use crate::estimator::{Estimate, GradientEstimator, OnlineEstimator};
 use crate::gradients::survey;
+use crate::model::RecurrentModel;
 use crate::network::Network;
 
 /// Name of the optimizer's part of a record.
@@ -143,27 +144,28 @@ impl<E, S> OptimizerHook<E, S> {
         &self.optimizer
     }
 
-    /// Learns from a batch of whole sequences: estimates the gradients and lets the optimizer apply them.
+    /// Learns from a batch of whole sequences: estimates the gradients of a network, or of one in both directions, and
+    /// lets the optimizer apply them.
     ///
-    /// The network must be on an autodiff device, as for any Burn optimizer.
+    /// The model must be on an autodiff device, as for any Burn optimizer.
     ///
     /// # Panics
     ///
-    /// If the batch does not fit the network.
-    pub fn step<C: Cell>(
+    /// If the batch does not fit the model.
+    pub fn step<M: RecurrentModel>(
         &mut self,
         lr: impl Into<ModuleLearningRate>,
-        network: Network<C>,
+        model: M,
         batch: &Batch,
-    ) -> (Network<C>, Report)
+    ) -> (M, Report)
     where
-        E: GradientEstimator<C>,
+        E: GradientEstimator<M::Cell>,
     {
         if let Err(error) = batch.check_finite() {
-            return (network, Report::refused(error));
+            return (model, Report::refused(error));
         }
-        let estimate = self.estimator.estimate(&network, batch);
-        self.apply(lr.into(), network, estimate)
+        let estimate = model.estimate(&mut self.estimator, batch);
+        self.apply(lr.into(), model, estimate)
     }
 
     /// Learns from the next piece of the stream. State and traces live on, with the new weights.
@@ -201,26 +203,26 @@ impl<E, S> OptimizerHook<E, S> {
         self.state = self.estimator.start(network, batch);
     }
 
-    fn apply<C: Cell>(
+    fn apply<M: RecurrentModel>(
         &mut self,
         lr: ModuleLearningRate,
-        network: Network<C>,
+        model: M,
         estimate: Estimate,
-    ) -> (Network<C>, Report)
+    ) -> (M, Report)
     where
-        E: GradientEstimator<C>,
+        E: GradientEstimator<M::Cell>,
     {
         let Estimate { loss, rate_loss, outputs, firing_rates, gradients } = estimate;
-        let (gradient_norm, mut non_finite) = survey_network(&network, &gradients);
+        let (gradient_norm, mut non_finite) = survey_weights(&model, &gradients);
         if !loss.is_finite() || !rate_loss.is_finite() {
             non_finite = Some(NonFinite { what: "loss".into() });
         }
         let report = Report { loss, rate_loss, outputs, firing_rates, gradient_norm, non_finite };
         if report.non_finite.is_some() {
-            return (network, report);
+            return (model, report);
         }
-        let network = self.optimizer.step(lr, network, gradients);
-        (self.estimator.after_update(network), report)
+        let model = self.optimizer.step(lr, model, gradients);
+        (model.after_update(&self.estimator), report)
     }
 
     /// Saves the optimizer and the stream's state as one file. The file is written beside `path` and then
@@ -296,8 +298,11 @@ fn read_tensors(path: &Path) -> Result<BTreeMap<String, TensorData>, String> {
 }
 
 /// The norm of all gradients of weights together, and the first gradient that is not finite.
-fn survey_network<C: Cell>(network: &Network<C>, gradients: &GradientsParams) -> (f64, Option<NonFinite>) {
-    let mut aside = network.synthetic_gradient.as_ref().map(list_param_ids).unwrap_or_default();
-    aside.push(network.feedback.id);
-    survey(network, gradients, aside)
+fn survey_weights<M: RecurrentModel>(model: &M, gradients: &GradientsParams) -> (f64, Option<NonFinite>) {
+    let mut aside = Vec::new();
+    for network in model.networks() {
+        aside.extend(network.synthetic_gradient.iter().flat_map(list_param_ids));
+        aside.push(network.feedback.id);
+    }
+    survey(model, gradients, aside)
 }

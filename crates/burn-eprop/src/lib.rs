@@ -19,6 +19,7 @@ pub mod kernel;
 mod layer;
 pub mod loss;
 pub mod meta;
+pub mod model;
 pub mod network;
 pub mod readout;
 pub mod reward;
@@ -34,6 +35,7 @@ pub use cell::Cell;
 pub use estimator::{Estimate, GradientEstimator, OnlineEstimator};
 pub use hook::OptimizerHook;
 pub use loss::{Loss, Objective};
+pub use model::RecurrentModel;
 pub use network::{Network, NetworkConfig};
 
 /// The README's example, compiled and run as a test.

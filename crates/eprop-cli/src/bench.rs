@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use crate::config::{SyntheticName, SyntheticSettings, Update};
 use crate::device::DeviceName;
-use crate::method::{CellName, DEFAULT_WINDOW, Method, MethodName, MethodState, learn};
+use crate::method::{CellName, DEFAULT_WINDOW, Method, MethodName, MethodState, Model};
 use crate::model;
 
 /// Inputs spike with this probability in a step.
@@ -277,7 +277,7 @@ impl Bench<'_> {
     ) -> Network<C> {
         let window = self.args.chunk.map_or(DEFAULT_WINDOW, |chunk| chunk as usize);
         let windows = (self.args.update == Update::Window).then_some(window);
-        let (network, report) = learn(hook, LEARNING_RATE.into(), network, batch, windows);
+        let (network, report) = network.learn(hook, LEARNING_RATE.into(), batch, windows);
         assert!(report.non_finite.is_none(), "random inputs are finite");
         self.device.sync().expect("the device has finished");
         network

@@ -1,12 +1,12 @@
 //! `eprop eval`.
 
 use anyhow::{Context, Result};
-use burn_eprop::{Cell, Network};
 
 use crate::cli::{EvalArgs, SplitName};
 use crate::config::{RunConfig, read_table};
+use crate::method::Model;
 use crate::metrics::EvaluationMetrics;
-use crate::model::{self, WithNetwork};
+use crate::model::{self, WithModel};
 use crate::run_folder::RunFolder;
 use crate::task::{self, Task};
 use crate::train::{CONFIG, MODEL};
@@ -30,9 +30,9 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         return reward::evaluate(args, &config, &device);
     }
     let task = task::evaluate(&config, &folder, &device)?;
-    let (inputs, outputs) = (task.inputs(), task.outputs());
+    let sizes = [task.inputs(), task.outputs()];
     let evaluation = Evaluation { config: &config, folder: &folder, task, split: args.split };
-    let metrics = model::with_network(&config, inputs, outputs, &device, evaluation)?;
+    let metrics = model::with_model(&config, sizes, &device, evaluation)?;
     match args.json {
         true => output::print(metrics.to_json()),
         false => output::print(metrics.to_line()),
@@ -46,12 +46,12 @@ struct Evaluation<'a> {
     split: SplitName,
 }
 
-impl WithNetwork for Evaluation<'_> {
+impl WithModel for Evaluation<'_> {
     type Output = EvaluationMetrics;
 
-    fn run<C: Cell>(self, network: Network<C>) -> Result<EvaluationMetrics> {
-        let network = model::load(network, &self.folder.file(MODEL))?;
-        EvaluationMetrics::measure(&network, self.task.as_ref(), self.config, self.split)
+    fn run<M: Model>(self, model: M) -> Result<EvaluationMetrics> {
+        let model = model::load(model, &self.folder.file(MODEL))?;
+        EvaluationMetrics::measure(&model, self.task.as_ref(), self.config, self.split)
             .with_context(|| format!("the run in {}", self.folder.path().display()))
     }
 }

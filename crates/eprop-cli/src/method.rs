@@ -1,12 +1,14 @@
 //! Names of cells, methods and learning signals, as commands and run folders spell them.
 
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
+use burn_eprop::bidirectional::Bidirectional;
 use burn_eprop::error::ConfigError;
 use burn_eprop::estimator::{BoundaryLearning, Bptt, Eprop, Eprop3, EpropState, TruncatedBptt, WindowsState};
 use burn_eprop::hook::Report;
 use burn_eprop::signal::{Adaptive, Global, LearningSignal, Random, Symmetric};
 use burn_eprop::{
     Batch, Cell, Estimate, GradientEstimator, Network, Objective, OnlineEstimator, OptimizerHook,
+    RecurrentModel,
 };
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -211,32 +213,62 @@ impl<C: Cell> OnlineEstimator<C> for Method {
     }
 }
 
-/// Learns from a batch in one step or, given the length of windows, window by window.
-pub fn learn<C: Cell>(
-    hook: &mut OptimizerHook<Method, MethodState>,
-    learning_rate: ModuleLearningRate,
-    network: Network<C>,
-    batch: &Batch,
-    windows: Option<usize>,
-) -> (Network<C>, Report) {
-    let Some(length) = windows else {
-        return hook.step(learning_rate, network, batch);
-    };
-    hook.restart(&network, batch.size());
-    let mut network = network;
-    let mut whole: Option<Report> = None;
-    for start in (0..batch.steps()).step_by(length) {
-        let piece = batch.piece(start..(start + length).min(batch.steps()));
-        let (updated, report) = hook.feed(learning_rate.clone(), network, &piece);
-        network = updated;
-        let refused = report.non_finite.is_some();
-        whole = Some(match whole {
-            Some(whole) => whole.followed_by(report),
-            None => report,
-        });
-        if refused {
-            break;
+/// A model as runs train it.
+pub trait Model: RecurrentModel {
+    /// Learns from a batch in one step or, given the length of windows, window by window.
+    ///
+    /// # Panics
+    ///
+    /// If there are windows, but the model is bidirectional.
+    fn learn(
+        self,
+        hook: &mut OptimizerHook<Method, MethodState>,
+        learning_rate: ModuleLearningRate,
+        batch: &Batch,
+        windows: Option<usize>,
+    ) -> (Self, Report);
+}
+
+impl<C: Cell> Model for Network<C> {
+    fn learn(
+        self,
+        hook: &mut OptimizerHook<Method, MethodState>,
+        learning_rate: ModuleLearningRate,
+        batch: &Batch,
+        windows: Option<usize>,
+    ) -> (Self, Report) {
+        let Some(length) = windows else {
+            return hook.step(learning_rate, self, batch);
+        };
+        hook.restart(&self, batch.size());
+        let mut network = self;
+        let mut whole: Option<Report> = None;
+        for start in (0..batch.steps()).step_by(length) {
+            let piece = batch.piece(start..(start + length).min(batch.steps()));
+            let (updated, report) = hook.feed(learning_rate.clone(), network, &piece);
+            network = updated;
+            let refused = report.non_finite.is_some();
+            whole = Some(match whole {
+                Some(whole) => whole.followed_by(report),
+                None => report,
+            });
+            if refused {
+                break;
+            }
         }
+        (network, whole.expect("a batch has a step"))
     }
-    (network, whole.expect("a batch has a step"))
+}
+
+impl<C: Cell> Model for Bidirectional<C> {
+    fn learn(
+        self,
+        hook: &mut OptimizerHook<Method, MethodState>,
+        learning_rate: ModuleLearningRate,
+        batch: &Batch,
+        windows: Option<usize>,
+    ) -> (Self, Report) {
+        assert!(windows.is_none(), "a bidirectional network learns from whole sequences");
+        hook.step(learning_rate, self, batch)
+    }
 }

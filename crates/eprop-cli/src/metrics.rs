@@ -1,8 +1,8 @@
 //! How a network does on a part of a task's data.
 
 use anyhow::{Result, ensure};
-use burn_eprop::estimator::{evaluate, mean_firing_rate};
-use burn_eprop::{Cell, Network};
+use burn_eprop::RecurrentModel;
+use burn_eprop::estimator::mean_firing_rate;
 use serde_json::{Map, Value, json};
 
 use crate::cli::SplitName;
@@ -29,9 +29,9 @@ pub struct EvaluationMetrics {
 }
 
 impl EvaluationMetrics {
-    /// Evaluates a network on a part of a task's data.
-    pub fn measure<C: Cell>(
-        network: &Network<C>,
+    /// Evaluates a model on a part of a task's data.
+    pub fn measure<M: RecurrentModel>(
+        model: &M,
         task: &dyn Task,
         config: &RunConfig,
         split: SplitName,
@@ -48,7 +48,7 @@ impl EvaluationMetrics {
                 burn_eprop::loss::Reduction::Mean => example.batch.loss_steps(),
                 burn_eprop::loss::Reduction::Sum => 1.0,
             };
-            let evaluation = evaluate(network, &example.batch, &objective);
+            let evaluation = model.evaluate(&example.batch, &objective);
             let finite = evaluation.loss.is_finite();
             ensure!(finite, "the network's loss is {}", evaluation.loss);
             loss += weight * evaluation.loss;

@@ -6,25 +6,38 @@ use anyhow::{Context, Result, ensure};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::store::ModuleRecord;
 use burn::tensor::{Bytes, Device, Tensor};
+use burn_eprop::bidirectional::Bidirectional;
 use burn_eprop::cell::{AlifConfig, LifConfig, LstmConfig};
 use burn_eprop::init::Initializer;
 use burn_eprop::readout::LeakyReadoutConfig;
 use burn_eprop::{Cell, Network, NetworkConfig};
 
 use crate::config::{RunConfig, SyntheticName};
-use crate::method::CellName;
+use crate::method::{CellName, Model};
 use crate::task::values;
 
 /// Most eligibility traces of a kind that are tried: 8 GiB in float32.
 const MAX_TRACES: usize = 1 << 31;
 
-/// Something to do with a network of any cell.
-pub trait WithNetwork {
+/// The seed of a backward network is that of the forward one with other bits.
+const BACKWARD: u64 = 1 << 63;
+
+/// Something to do with a cell of any kind.
+pub trait WithCell {
     /// Its result.
     type Output;
 
     /// Does it.
-    fn run<C: Cell>(self, network: Network<C>) -> Result<Self::Output>;
+    fn run<C: Cell>(self, cell: C) -> Result<Self::Output>;
+}
+
+/// Something to do with a model of any cell.
+pub trait WithModel {
+    /// Its result.
+    type Output;
+
+    /// Does it.
+    fn run<M: Model>(self, model: M) -> Result<Self::Output>;
 }
 
 /// Checks the settings from which networks are built.
@@ -34,7 +47,7 @@ pub trait WithNetwork {
 /// If one is out of range.
 pub fn validate(config: &RunConfig) -> Result<()> {
     check_size(config.cell, config.batch, 1, config.network.neurons)?;
-    network(config, 1, 1).validate()?;
+    network_config(config, 1, 1).validate()?;
     match config.cell {
         CellName::Lif => lif(config).validate()?,
         CellName::Alif => alif(config).validate()?,
@@ -75,39 +88,75 @@ fn check_module(config: &RunConfig, outputs: usize) -> Result<()> {
     Ok(())
 }
 
-/// Builds the network that valid settings describe and hands it on.
+/// Builds the cell that valid settings describe and hands it on.
 ///
 /// # Errors
 ///
-/// If the network is too large, and those of `then`.
-pub fn with_network<W: WithNetwork>(
+/// Those of `then`.
+pub fn with_cell<W: WithCell>(config: &RunConfig, device: &Device, then: W) -> Result<W::Output> {
+    match config.cell {
+        CellName::Lif => then.run(lif(config).init(device)),
+        CellName::Alif => then.run(alif(config).init(device)),
+        CellName::Lstm => then.run(lstm(config).init()),
+    }
+}
+
+/// The network, in one direction, that valid settings describe.
+///
+/// # Errors
+///
+/// If it is too large.
+pub fn network<C: Cell>(
     config: &RunConfig,
-    inputs: usize,
-    outputs: usize,
+    cell: C,
+    [inputs, outputs]: [usize; 2],
+    device: &Device,
+) -> Result<Network<C>> {
+    check_size(config.cell, config.batch, inputs, config.network.neurons)?;
+    check_module(config, outputs)?;
+    let network = network_config(config, inputs, outputs).init(vec![cell], device);
+    Ok(match config.synthetic.module(config.seed) {
+        Some(module) => network.with_synthetic_gradient(&module),
+        None => network,
+    })
+}
+
+/// Builds the model that valid settings describe, in one direction or both, and hands it on.
+///
+/// # Errors
+///
+/// If it is too large, and those of `then`.
+pub fn with_model<W: WithModel>(
+    config: &RunConfig,
+    sizes: [usize; 2],
     device: &Device,
     then: W,
 ) -> Result<W::Output> {
-    check_size(config.cell, config.batch, inputs, config.network.neurons)?;
-    check_module(config, outputs)?;
-    let network = network(config, inputs, outputs);
-    match config.cell {
-        CellName::Lif => then.run(with_module(network.init(vec![lif(config).init(device)], device), config)),
-        CellName::Alif => {
-            then.run(with_module(network.init(vec![alif(config).init(device)], device), config))
+    with_cell(config, device, Directions { config, sizes, device, then })
+}
+
+struct Directions<'a, W> {
+    config: &'a RunConfig,
+    sizes: [usize; 2],
+    device: &'a Device,
+    then: W,
+}
+
+impl<W: WithModel> WithCell for Directions<'_, W> {
+    type Output = W::Output;
+
+    fn run<C: Cell>(self, cell: C) -> Result<W::Output> {
+        let Self { config, sizes, device, then } = self;
+        let forward = network(config, cell.clone(), sizes, device)?;
+        if !config.network.bidirectional {
+            return then.run(forward);
         }
-        CellName::Lstm => then.run(with_module(network.init(vec![lstm(config).init()], device), config)),
+        let other = RunConfig { seed: config.seed ^ BACKWARD, ..config.clone() };
+        then.run(Bidirectional::new(forward, network(&other, cell, sizes, device)?))
     }
 }
 
-/// The network with the synthetic gradient that the settings ask for.
-fn with_module<C: Cell>(network: Network<C>, config: &RunConfig) -> Network<C> {
-    match config.synthetic.module(config.seed) {
-        Some(module) => network.with_synthetic_gradient(&module),
-        None => network,
-    }
-}
-
-fn network(config: &RunConfig, inputs: usize, outputs: usize) -> NetworkConfig {
+fn network_config(config: &RunConfig, inputs: usize, outputs: usize) -> NetworkConfig {
     let settings = &config.network;
     let readout = LeakyReadoutConfig::new()
         .with_tau_ms((settings.tau_readout_ms != 0.0).then_some(settings.tau_readout_ms))

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use burn::tensor::Tensor;
 use burn_eprop::eligibility::stepwise_traces;
 use burn_eprop::estimator::{Eprop, LayerRecord};
-use burn_eprop::{Batch, Cell, Network};
+use burn_eprop::{Batch, RecurrentModel};
 use eprop_tasks::plot::{Lines, Panel, Raster, Scale, Series, confusion_matrix, figure, learning_curve};
 
 use crate::cli::SplitName;
@@ -23,8 +23,8 @@ pub const SOLVED: &str = "solved_steps";
 /// # Errors
 ///
 /// If a file cannot be written.
-pub fn draw<C: Cell>(
-    network: &Network<C>,
+pub fn draw<M: RecurrentModel>(
+    model: &M,
     task: &dyn Task,
     config: &RunConfig,
     rows: &Table,
@@ -32,7 +32,7 @@ pub fn draw<C: Cell>(
     folder: &RunFolder,
 ) -> Result<()> {
     draw_learning_curve(task, rows, folder)?;
-    draw_activity(network, task, config, folder)?;
+    draw_activity(model, task, config, folder)?;
     if let Some((names, counts)) = &metrics.confusion {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         confusion_matrix(
@@ -63,9 +63,10 @@ fn draw_learning_curve(task: &dyn Task, rows: &Table, folder: &RunFolder) -> Res
     Ok(learning_curve(file, "Learning curve", "iteration", loss, Some(score))?)
 }
 
-/// Inputs, neurons, learning signal, a trace and outputs of one sequence of the test split.
-fn draw_activity<C: Cell>(
-    network: &Network<C>,
+/// Inputs, neurons, learning signal, a trace and outputs of one sequence of the test split; of a bidirectional model, those of the
+/// forward network and the outputs of both.
+fn draw_activity<M: RecurrentModel>(
+    model: &M,
     task: &dyn Task,
     config: &RunConfig,
     folder: &RunFolder,
@@ -75,14 +76,14 @@ fn draw_activity<C: Cell>(
     let signal = config.signal.create(config.signal_decay)?;
     let mut eprop = Eprop::boxed(config.objective(), signal).with_chunk(batch.steps());
     let mut records = Vec::new();
-    eprop.estimate_observed(network, &batch, &mut |record| records.push(record));
+    eprop.estimate_observed(model.networks()[0], &model.views(&batch)[0], &mut |record| records.push(record));
     let record = records.first().context("a sequence has at least one step")?;
     let layer = &record.layers[0];
     let dt_ms = config.network.dt_ms;
 
     let shown = Shown {
         inputs: Values::from(batch.inputs()),
-        outputs: Values::from(&record.outputs.clone().swap_dims(0, 1)),
+        outputs: Values::from(&model.evaluate(&batch, &config.objective()).outputs),
         targets: Values::from(batch.targets()),
         mask: values(&batch.weights()),
         dt_ms,

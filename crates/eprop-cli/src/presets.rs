@@ -66,6 +66,7 @@ fn pattern_generation(cell: CellName, method: MethodName) -> RunConfig {
         validation: None,
         network: NetworkSettings {
             neurons: 100,
+            bidirectional: false,
             dt_ms: 1.0,
             tau_membrane_ms: 30.0,
             tau_adaptation_ms: 200.0,
@@ -116,6 +117,7 @@ fn spoken_digits(cell: CellName, method: MethodName) -> RunConfig {
         lr: 5e-3,
         network: NetworkSettings {
             neurons: 200,
+            bidirectional: false,
             dt_ms: 10.0,
             tau_membrane_ms: 200.0,
             tau_adaptation_ms: 2000.0,
@@ -286,7 +288,7 @@ fn memory_maze(cell: CellName, method: MethodName) -> RunConfig {
     }
 }
 
-/// Each frame for 5 ms, as in Bellec et al. 2019, in one direction; LSTM units see it once.
+/// Each frame for 5 ms, in both directions, as in Bellec et al. 2019; LSTM units see it once.
 fn timit(cell: CellName, method: MethodName) -> RunConfig {
     let digits = spoken_digits(cell, method);
     let lstm = cell == CellName::Lstm;
@@ -298,6 +300,7 @@ fn timit(cell: CellName, method: MethodName) -> RunConfig {
         lr: 1e-2,
         network: NetworkSettings {
             neurons: if lstm { 200 } else { 400 },
+            bidirectional: true,
             dt_ms: if lstm { 10.0 } else { 1.0 },
             tau_membrane_ms: 20.0,
             tau_adaptation_ms: 200.0,

@@ -2,19 +2,18 @@
 
 use anyhow::{Context, Result};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
-use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
+use burn_eprop::OptimizerHook;
 use burn_eprop::estimator::mean_firing_rate;
 use burn_eprop::hook::Report;
-use burn_eprop::{Cell, Network, OptimizerHook};
 
 use crate::checkpoint::{CHECKPOINT, Checkpoint};
 use crate::cli::SplitName;
 use crate::config::{RunConfig, Update};
-use crate::method::{Method, MethodState, learn};
+use crate::method::{Method, MethodState, Model};
 use crate::metrics::EvaluationMetrics;
-use crate::model::{self, WithNetwork};
+use crate::model::{self, WithModel};
 use crate::run_folder::RunFolder;
 use crate::table::Table;
 use crate::task::{self, Example, Task};
@@ -43,32 +42,33 @@ pub(crate) fn task(
 /// # Errors
 ///
 /// If something cannot be read or written, or a value becomes NaN or infinite.
-pub(crate) fn train(run: Run, task: Box<dyn Task>, device: &Device) -> Result<Ending> {
+pub(crate) fn train(run: Run, config: &RunConfig, task: Box<dyn Task>, device: &Device) -> Result<Ending> {
     if let Some(statistics) = task.statistics() {
         run.folder.write(task::STATISTICS, statistics.as_bytes())?;
     }
-    let (config, inputs, outputs) = (run.config, task.inputs(), task.outputs());
-    model::with_network(config, inputs, outputs, &device.clone().autodiff(), Training { run, task })
+    let sizes = [task.inputs(), task.outputs()];
+    model::with_model(config, sizes, &device.clone().autodiff(), Training { run, config, task })
 }
 
 struct Training<'a> {
     run: Run<'a>,
+    config: &'a RunConfig,
     task: Box<dyn Task>,
 }
 
-impl WithNetwork for Training<'_> {
+impl WithModel for Training<'_> {
     type Output = Ending;
 
-    fn run<C: Cell>(self, network: Network<C>) -> Result<Ending> {
-        let Self { run, task } = self;
-        let (network, optimizer) = run.restore(network)?;
-        let config = run.config;
+    fn run<M: Model>(self, model: M) -> Result<Ending> {
+        let Self { run, config, task } = self;
+        let (model, optimizer) = run.restore(model, config.optimizer())?;
         let signal = config.signal.create(config.signal_decay)?;
         let learning = config.synthetic.learning();
         let method = Method::new(config.method, signal, learning, Some(config.chunk), config.objective());
-        let hook = OptimizerHook::new(optimizer, method).into_stream(&network, config.batch);
+        let hook = OptimizerHook::new(optimizer, method).into_stream(model.networks()[0], config.batch);
+        let scheduler = config.scheduler(&model)?;
         let lesson = Sequences { config, folder: run.folder, task, hook };
-        run.go(network, lesson)
+        run.go(model, scheduler, lesson)
     }
 }
 
@@ -79,7 +79,7 @@ struct Sequences<'a> {
     hook: OptimizerHook<Method, MethodState>,
 }
 
-impl<C: Cell> Lesson<C> for Sequences<'_> {
+impl<M: Model> Lesson<M> for Sequences<'_> {
     fn columns(&self) -> Vec<String> {
         let score = self.task.score_name();
         let columns =
@@ -93,22 +93,22 @@ impl<C: Cell> Lesson<C> for Sequences<'_> {
         &mut self,
         iteration: usize,
         learning_rate: ModuleLearningRate,
-        network: Network<C>,
+        model: M,
         metrics: &Table,
-    ) -> (Network<C>, Result<Vec<f64>, Failure>) {
+    ) -> (M, Result<Vec<f64>, Failure>) {
         let example = self.task.example(iteration);
         let lr = learning_rate.base();
         let windows = (self.config.update == Update::Window).then_some(self.config.chunk);
-        let (network, report) = learn(&mut self.hook, learning_rate, network, &example.batch, windows);
+        let (model, report) = model.learn(&mut self.hook, learning_rate, &example.batch, windows);
         let row = match report.ensure_finite() {
             // A window before the one that failed has changed the weights.
             Err(error) => Err(Failure { error: error.into(), midway: windows.is_some() }),
-            Ok(report) => match self.validate(iteration, &network, metrics) {
+            Ok(report) => match self.validate(iteration, &model, metrics) {
                 Err(error) => Err(Failure { error, midway: true }),
                 Ok(validated) => Ok(self.row(iteration, lr, &report, &example, validated)),
             },
         };
-        (network, row)
+        (model, row)
     }
 
     fn optimizer(&self) -> &ModuleOptimizer {
@@ -124,9 +124,9 @@ impl<C: Cell> Lesson<C> for Sequences<'_> {
         settings.is_some_and(|settings| settings.solved_at(self.task.score_name(), metrics).is_some())
     }
 
-    fn conclude(&self, network: &Network<C>, metrics: &Table) -> Result<Vec<String>> {
+    fn conclude(&self, model: &M, metrics: &Table) -> Result<Vec<String>> {
         let task = self.task.as_ref();
-        let found = EvaluationMetrics::measure(network, task, self.config, SplitName::Test)?;
+        let found = EvaluationMetrics::measure(model, task, self.config, SplitName::Test)?;
         let mut report = found.to_json();
         let mut said = Vec::new();
         if let Some(settings) = self.config.validation {
@@ -137,7 +137,7 @@ impl<C: Cell> Lesson<C> for Sequences<'_> {
         }
         let report = serde_json::to_string_pretty(&report).expect("numbers");
         self.folder.write(EVALUATION, report.as_bytes())?;
-        plots::draw(network, task, self.config, metrics, &found, self.folder).context("the plots")?;
+        plots::draw(model, task, self.config, metrics, &found, self.folder).context("the plots")?;
         said.push(format!("test: {}", found.to_line()));
         let folder = self.folder.path().display();
         said.push(format!("plots: {folder}/learning_curve.svg, {folder}/activity.svg"));
@@ -166,20 +166,15 @@ impl Sequences<'_> {
     }
 
     /// The score on the validation split, or where this iteration has no look at it, that of the last look.
-    fn validate<C: Cell>(
-        &self,
-        iteration: usize,
-        network: &Network<C>,
-        metrics: &Table,
-    ) -> Result<Option<f64>> {
+    fn validate<M: Model>(&self, iteration: usize, model: &M, metrics: &Table) -> Result<Option<f64>> {
         let Some(settings) = self.config.validation else {
             return Ok(None);
         };
         if !iteration.is_multiple_of(settings.every) {
             return Ok(Some(metrics.last(&validation::column(self.task.score_name()))));
         }
-        let (task, network) = (self.task.as_ref(), network.valid());
-        let found = EvaluationMetrics::measure(&network, task, self.config, SplitName::Validation)?;
+        let (task, model) = (self.task.as_ref(), model.valid());
+        let found = EvaluationMetrics::measure(&model, task, self.config, SplitName::Validation)?;
         Ok(Some(found.score))
     }
 }

@@ -1,29 +1,24 @@
-//! `eprop train`: what all runs of a network have in common. What they do in an iteration is a `Lesson`.
+//! `eprop train`: what all runs have in common. What they do in an iteration is a `Lesson`.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Error, Result, anyhow, ensure};
-use burn::grad_clipping::GradientClippingConfig;
-use burn::lr_scheduler::LrSchedulerConfig;
-use burn::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
-use burn::lr_scheduler::module_lr_scheduler::{
-    ModuleLearningRate, ModuleLrScheduler, ModuleLrSchedulerConfig,
-};
-use burn::module::{Module, ParamGroup};
-use burn::optim::{AdamConfig, ModuleOptimizer, OptimizerRecord, SgdConfig};
+use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
+use burn::module::Module;
+use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
-use burn_eprop::{Cell, Network};
 
 use crate::checkpoint::{CHECKPOINT, Checkpoint};
 use crate::cli::TrainArgs;
-use crate::config::{OptimizerName, RunConfig, Schedule, read_table};
+use crate::config::{RunConfig, read_table};
+use crate::model::to_bytes;
 use crate::progress::Progress;
 use crate::run_folder::RunFolder;
 use crate::table::Table;
 use crate::task::STATISTICS;
-use crate::{model, one_shot, output, reward, sequence};
+use crate::{one_shot, output, reward, sequence};
 
 /// Name of a run's file with its settings.
 pub const CONFIG: &str = "config.toml";
@@ -94,13 +89,15 @@ fn begin(
     device: &Device,
     interrupted: &AtomicBool,
 ) -> Result<Ending> {
+    let run = |folder, checkpoint| {
+        let RunConfig { iterations, checkpoint_seconds, .. } = *config;
+        Run { iterations, checkpoint_seconds, folder, interrupted, checkpoint }
+    };
     if config.task.has_rewards() {
-        let run = Run { config, folder: &folder()?, interrupted, checkpoint };
-        return reward::train(run, device);
+        return reward::train(run(&folder()?, checkpoint), config, device);
     }
     let task = sequence::task(config, checkpoint.as_ref(), device)?;
-    let run = Run { config, folder: &folder()?, interrupted, checkpoint };
-    sequence::train(run, task, device)
+    sequence::train(run(&folder()?, checkpoint), config, task, device)
 }
 
 fn name(config: &RunConfig) -> String {
@@ -112,28 +109,28 @@ fn name(config: &RunConfig) -> String {
 /// Why an iteration was not done.
 pub(crate) struct Failure {
     pub(crate) error: Error,
-    /// Whether the network has changed: it is no longer that of the iteration before.
+    /// Whether the model has changed: it is no longer that of the iteration before.
     pub(crate) midway: bool,
 }
 
 /// What a run does in an iteration, and what it tells at the end.
-pub(crate) trait Lesson<C: Cell> {
+pub(crate) trait Lesson<M: Module> {
     /// What is measured in each iteration.
     fn columns(&self) -> Vec<String>;
 
-    /// Learns in an iteration, counted from 1. Returns the network and what was measured, or why it was not done.
+    /// Learns in an iteration, counted from 1. Returns the model and what was measured, or why it was not done.
     fn learn(
         &mut self,
         iteration: usize,
         learning_rate: ModuleLearningRate,
-        network: Network<C>,
+        model: M,
         metrics: &Table,
-    ) -> (Network<C>, Result<Vec<f64>, Failure>);
+    ) -> (M, Result<Vec<f64>, Failure>);
 
     /// The optimizer.
     fn optimizer(&self) -> &ModuleOptimizer;
 
-    /// What must be kept beside the network, as TOML.
+    /// What must be kept beside the model, as TOML.
     fn statistics(&self) -> Option<String> {
         None
     }
@@ -143,34 +140,41 @@ pub(crate) trait Lesson<C: Cell> {
         false
     }
 
-    /// Evaluates the network, draws plots, and returns what a person is told.
-    fn conclude(&self, network: &Network<C>, metrics: &Table) -> Result<Vec<String>>;
+    /// Evaluates the model, draws plots, and returns what a person is told.
+    fn conclude(&self, model: &M, metrics: &Table) -> Result<Vec<String>>;
 }
 
-/// A run of a network: its settings, its folder and where it goes on from.
+/// A run: how far it is to go, its folder, and where it goes on from.
 pub(crate) struct Run<'a> {
-    pub(crate) config: &'a RunConfig,
+    pub(crate) iterations: usize,
+    /// A checkpoint is written at least this often.
+    pub(crate) checkpoint_seconds: f64,
     pub(crate) folder: &'a RunFolder,
     pub(crate) interrupted: &'a AtomicBool,
     pub(crate) checkpoint: Option<Checkpoint>,
 }
 
 impl Run<'_> {
-    /// Fills the network from the checkpoint, if there is one, and makes the optimizer.
-    pub(crate) fn restore<C: Cell>(&self, network: Network<C>) -> Result<(Network<C>, ModuleOptimizer)> {
+    /// Fills model and optimizer from the checkpoint, if there is one.
+    pub(crate) fn restore<M: Module>(
+        &self,
+        model: M,
+        optimizer: ModuleOptimizer,
+    ) -> Result<(M, ModuleOptimizer)> {
         let Some(checkpoint) = &self.checkpoint else {
-            return Ok((network, self.optimizer(None)));
+            return Ok((model, optimizer));
         };
         let file = self.folder.file(CHECKPOINT);
-        let (network, state) = checkpoint.restore(network).with_context(|| file.display().to_string())?;
-        Ok((network, self.optimizer(Some(state))))
+        let (model, state) = checkpoint.restore(model).with_context(|| file.display().to_string())?;
+        Ok((model, optimizer.load_record(state)))
     }
 
     /// Goes through all iterations that have not been done.
-    pub(crate) fn go<C: Cell>(
+    pub(crate) fn go<M: Module>(
         mut self,
-        mut network: Network<C>,
-        mut lesson: impl Lesson<C>,
+        mut model: M,
+        mut scheduler: ModuleLrScheduler,
+        mut lesson: impl Lesson<M>,
     ) -> Result<Ending> {
         let mut metrics = Table::new(lesson.columns());
         if let Some(checkpoint) = self.checkpoint.take() {
@@ -178,54 +182,53 @@ impl Run<'_> {
             ensure!(fits, "the checkpoint of {} is not that of its settings", self.folder.path().display());
             metrics = checkpoint.metrics;
         }
-        let mut scheduler = self.scheduler(&network)?;
         (0..metrics.len()).for_each(|_| drop(scheduler.step()));
-        let mut progress = Progress::new(self.config.iterations);
+        let mut progress = Progress::new(self.iterations);
         let started = Instant::now();
         let mut saved = Instant::now();
         let mut ending = Ending::Complete;
-        for iteration in metrics.len() + 1..=self.config.iterations {
+        for iteration in metrics.len() + 1..=self.iterations {
             if lesson.is_over(&metrics) {
                 break;
             }
-            let (updated, row) = lesson.learn(iteration, scheduler.step(), network, &metrics);
-            network = updated;
+            let (updated, row) = lesson.learn(iteration, scheduler.step(), model, &metrics);
+            model = updated;
             match row {
                 Ok(row) => metrics.push(row),
                 Err(failure) => {
                     progress.finish();
-                    return Err(self.broken_off(&network, &lesson, &metrics, failure));
+                    return Err(self.broken_off(&model, &lesson, &metrics, failure));
                 }
             }
             progress.update(iteration, || message(&metrics));
-            if self.interrupted.load(Ordering::Relaxed) && iteration < self.config.iterations {
+            if self.interrupted.load(Ordering::Relaxed) && iteration < self.iterations {
                 ending = Ending::Interrupted;
                 break;
             }
-            if saved.elapsed().as_secs_f64() >= self.config.checkpoint_seconds {
-                self.save(&network, &lesson, &metrics)?;
+            if saved.elapsed().as_secs_f64() >= self.checkpoint_seconds {
+                self.save(&model, &lesson, &metrics)?;
                 saved = Instant::now();
             }
         }
         progress.finish();
-        self.save(&network, &lesson, &metrics)?;
+        self.save(&model, &lesson, &metrics)?;
         let seconds = started.elapsed().as_secs_f64();
         // Who interrupts a run does not want to wait.
         let said = match ending {
             Ending::Interrupted => Vec::new(),
             Ending::Complete => lesson
-                .conclude(&network.valid(), &metrics)
+                .conclude(&model.valid(), &metrics)
                 .with_context(|| format!("the run in {}", self.folder.path().display()))?,
         };
         self.tell(&metrics, seconds, ending, said)?;
         Ok(ending)
     }
 
-    /// Saves what was reached before an iteration that failed, if the network is still that.
-    fn broken_off<C: Cell>(
+    /// Saves what was reached before an iteration that failed, if the model is still that.
+    fn broken_off<M: Module>(
         &self,
-        network: &Network<C>,
-        lesson: &impl Lesson<C>,
+        model: &M,
+        lesson: &impl Lesson<M>,
         metrics: &Table,
         Failure { error, midway }: Failure,
     ) -> Error {
@@ -234,44 +237,18 @@ impl Run<'_> {
             return anyhow!("iteration {iteration}: {error:#}; the last checkpoint is in {folder}");
         }
         let error = anyhow!("iteration {iteration}: {error:#}; the run up to there is in {folder}");
-        match self.save(network, lesson, metrics) {
+        match self.save(model, lesson, metrics) {
             Ok(()) => error,
             Err(unsaved) => error.context(unsaved),
         }
     }
 
-    fn optimizer(&self, state: Option<OptimizerRecord>) -> ModuleOptimizer {
-        let clipping = self.config.clip_norm.map(|norm| GradientClippingConfig::Norm(norm as f32));
-        let optimizer: ModuleOptimizer = match self.config.optimizer {
-            OptimizerName::Sgd => SgdConfig::new().with_gradient_clipping(clipping).init(),
-            OptimizerName::Adam => AdamConfig::new().with_grad_clipping(clipping).init(),
-        };
-        match state {
-            Some(state) => optimizer.load_record(state),
-            None => optimizer,
-        }
-    }
-
-    /// The learning rate of the network, and that of its synthetic gradient.
-    fn scheduler<C: Cell>(&self, network: &Network<C>) -> Result<ModuleLrScheduler> {
-        let (lr, of_module) = (self.config.lr, self.config.synthetic.lr);
-        let scheduler = |lr: f64| match self.config.schedule {
-            Schedule::Constant => LrSchedulerConfig::Constant(lr),
-            Schedule::Cosine => CosineAnnealingLrSchedulerConfig::new(lr, self.config.iterations).into(),
-        };
-        let mut config = ModuleLrSchedulerConfig::new(scheduler(lr));
-        if let Some(module) = &network.synthetic_gradient {
-            config = config.with_group(ParamGroup::ids_from_module(module.clone()), scheduler(of_module));
-        }
-        config.init().map_err(|reason| anyhow!("lr is {lr}: {reason}"))
-    }
-
     /// The checkpoint goes first: from it, the other files can be had again.
-    fn save<C: Cell>(&self, network: &Network<C>, lesson: &impl Lesson<C>, metrics: &Table) -> Result<()> {
+    fn save<M: Module>(&self, model: &M, lesson: &impl Lesson<M>, metrics: &Table) -> Result<()> {
         let statistics = lesson.statistics();
-        let checkpoint = Checkpoint::bytes(network, lesson.optimizer(), metrics, statistics.as_deref())?;
+        let checkpoint = Checkpoint::bytes(model, lesson.optimizer(), metrics, statistics.as_deref())?;
         self.folder.write(CHECKPOINT, &checkpoint)?;
-        self.folder.write(MODEL, &model::to_bytes(network.clone())?)?;
+        self.folder.write(MODEL, &to_bytes(model.clone())?)?;
         if let Some(statistics) = statistics {
             self.folder.write(STATISTICS, statistics.as_bytes())?;
         }

@@ -1,9 +1,11 @@
 //! Settings of a run, as its config.toml holds them.
 
 mod network;
+mod optimizer;
 mod synthetic;
 
 pub use network::{NetworkSettings, RateSettings};
+pub use optimizer::{OptimizerName, Schedule};
 pub use synthetic::{SyntheticName, SyntheticSettings};
 
 use std::path::{Path, PathBuf};
@@ -78,26 +80,6 @@ impl TaskName {
         use TaskName::{SequentialImages, Shd, SpeechCommands, SpokenDigits, Timit};
         matches!(self, SequentialImages | Shd | SpeechCommands | SpokenDigits | Timit)
     }
-}
-
-/// An optimizer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OptimizerName {
-    /// Plain gradient descent.
-    Sgd,
-    /// Adam with its usual constants.
-    Adam,
-}
-
-/// How the learning rate changes over the run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Schedule {
-    /// Not at all.
-    Constant,
-    /// Down to 0 along a cosine.
-    Cosine,
 }
 
 /// When weights change.
@@ -307,6 +289,16 @@ impl RunConfig {
             self.update == Update::Sequence || self.method.has_windows() || self.task.has_rewards(),
             "update is window, but only eprop3, truncated-bptt and truncated-bptt-sg have windows"
         );
+        if self.network.bidirectional {
+            ensure!(
+                !self.task.has_rewards() && self.task != TaskName::CharacterModel,
+                "network.bidirectional is set, but in this task what comes later is not to be seen"
+            );
+            ensure!(
+                self.update == Update::Sequence,
+                "network.bidirectional is set, but update is window: in one direction a sequence must have ended"
+            );
+        }
         SignalName::Adaptive.create(self.signal_decay).context("signal_decay")?;
         self.network.validate()?;
         model::validate(self).context("[network]")?;

@@ -12,6 +12,9 @@ use super::MAX_SIZE;
 pub struct NetworkSettings {
     /// Number of neurons.
     pub neurons: usize,
+    /// Whether there are two networks of so many neurons, one for each direction of time.
+    #[serde(default)]
+    pub bidirectional: bool,
     /// Duration of a step.
     pub dt_ms: f64,
     /// Membrane time constant.

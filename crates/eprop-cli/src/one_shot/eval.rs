@@ -61,7 +61,7 @@ pub fn evaluate(args: &EvalArgs) -> Result<()> {
     let report = with_meta_learner(&config, &family, &device, evaluation)?;
     match args.json {
         true => output::print(report.to_json()),
-        false => report.print(),
+        false => report.to_lines().into_iter().try_for_each(output::print),
     }
 }
 
@@ -77,7 +77,7 @@ impl WithMetaLearner for Evaluation<'_> {
 
     fn run<C: Cell>(self, meta: MetaLearner<C, C>, rule: OneShot<C>) -> Result<Report> {
         let meta = load(meta, &self.folder.file(MODEL))?;
-        Report::measure(&meta, &rule, self.config, self.family, (TASKS, true), self.device)
+        Report::measure(&meta, &rule, self.config, self.family, TASKS, self.device)
     }
 }
 
@@ -87,13 +87,13 @@ pub(super) fn held_out(config: &OneShotConfig, family: &Family, number: u64, dev
 }
 
 impl Report {
-    /// Measures a learner on so many tasks, in whole batches; with controls, if they are asked for.
+    /// Measures a learner on so many tasks, in whole batches.
     pub(super) fn measure<C: Cell>(
         meta: &MetaLearner<C, C>,
         rule: &OneShot<C>,
         config: &OneShotConfig,
         family: &Family,
-        (tasks, with_controls): (usize, bool),
+        tasks: usize,
         device: &Device,
     ) -> Result<Self> {
         let batches = tasks.div_ceil(config.batch) as u64;
@@ -111,7 +111,7 @@ impl Report {
             "the learner's error is {before}, and {after} after an update"
         );
         let mut controls = Vec::new();
-        if with_controls && config.signal == Teacher::Learned {
+        if config.signal == Teacher::Learned {
             for (name, teacher) in [("symmetric", Teacher::Symmetric), ("random", Teacher::Random)] {
                 let rule = match control(teacher, family) {
                     Some(signal) => rule.clone().with_signal(signal),
@@ -146,21 +146,20 @@ impl Report {
         Value::Object(object)
     }
 
-    /// Prints a table.
-    pub(super) fn print(&self) -> Result<()> {
-        output::print(format_args!("mean square error on {} held-out tasks", self.tasks))?;
-        output::print(format_args!("  before the presentation        {:.4}", self.before))?;
-        output::print(format_args!("  after one update               {:.4}", self.after))?;
-        for (name, error, rate) in &self.controls {
-            output::print(format_args!(
-                "  by e-prop 1, {name:<18}{error:.4}  (the best η of {TRIED}, {rate:.0e})"
-            ))?;
-        }
-        output::print(format_args!("and on {BASELINE_TASKS} others, without learning"))?;
-        for (name, error) in &self.baselines {
-            output::print(format_args!("  {:<31}{error:.4}", name.replace('_', " ")))?;
-        }
-        Ok(())
+    /// A table.
+    pub(super) fn to_lines(&self) -> Vec<String> {
+        let mut lines = vec![
+            format!("mean square error on {} held-out tasks", self.tasks),
+            format!("  before the presentation        {:.4}", self.before),
+            format!("  after one update               {:.4}", self.after),
+        ];
+        lines.extend(self.controls.iter().map(|(name, error, rate)| {
+            format!("  by e-prop 1, {name:<18}{error:.4}  (the best η of {TRIED}, {rate:.0e})")
+        }));
+        lines.push(format!("and on {BASELINE_TASKS} others, without learning"));
+        let baselines = self.baselines.iter();
+        lines.extend(baselines.map(|(name, error)| format!("  {:<31}{error:.4}", name.replace('_', " "))));
+        lines
     }
 }
 

@@ -18,7 +18,7 @@ use super::play::{Places, Played, at_random, online, whole};
 use crate::cli::{EvalArgs, SplitName};
 use crate::config::{RunConfig, TaskName, Update};
 use crate::method::Method;
-use crate::model::{self, WithNetwork};
+use crate::model::{self, WithCell, with_cell};
 use crate::output;
 use crate::random::{Stream, generator};
 use crate::run_folder::RunFolder;
@@ -48,8 +48,8 @@ const TEST_EPISODES: usize = 500;
 /// # Errors
 ///
 /// If something cannot be written, or a value becomes NaN or infinite.
-pub(crate) fn train(run: Run, device: &Device) -> Result<Ending> {
-    in_arena(run.config, Training { run, device })
+pub(crate) fn train(run: Run, config: &RunConfig, device: &Device) -> Result<Ending> {
+    in_arena(config, Training { run, config, device })
 }
 
 /// Prints how a run's network does in new episodes.
@@ -102,10 +102,10 @@ impl<A: Arena> Episodes<'_, A> {
         (places, generator(self.config.seed, stream, number * (batch + 1) + batch))
     }
 
-    /// Numbers of inputs and of outputs, the value's among them.
-    fn sizes(&self) -> [usize; 2] {
+    /// A network with inputs for what is observed, and outputs for the policy and the value.
+    fn network<C: Cell>(&self, cell: C, device: &Device) -> Result<Network<C>> {
         let (places, _) = self.start(Stream::Test, 0);
-        places.sizes()
+        model::network(self.config, cell, places.sizes(), device)
     }
 
     /// What the network reaches in new episodes, and what random actions do.
@@ -154,21 +154,22 @@ impl InArena for Evaluation<'_> {
 
     fn run<A: Arena>(self, make: fn(&RewardSettings, StdRng) -> Result<A>) -> Result<[Played; 2]> {
         let episodes = Episodes { config: self.config, settings: of(self.config)?, make };
-        let [inputs, outputs] = episodes.sizes();
         let folder = RunFolder::open(&self.args.run);
-        model::with_network(self.config, inputs, outputs, self.device, Test { episodes, folder })
+        with_cell(self.config, self.device, Test { episodes, folder, device: self.device })
     }
 }
 
 struct Test<'a, A> {
     episodes: Episodes<'a, A>,
     folder: RunFolder,
+    device: &'a Device,
 }
 
-impl<A: Arena> WithNetwork for Test<'_, A> {
+impl<A: Arena> WithCell for Test<'_, A> {
     type Output = [Played; 2];
 
-    fn run<C: Cell>(self, network: Network<C>) -> Result<[Played; 2]> {
+    fn run<C: Cell>(self, cell: C) -> Result<[Played; 2]> {
+        let network = self.episodes.network(cell, self.device)?;
         let network = model::load(network, &self.folder.file(MODEL))?;
         Ok(self.episodes.test(&network))
     }
@@ -176,6 +177,7 @@ impl<A: Arena> WithNetwork for Test<'_, A> {
 
 struct Training<'a> {
     run: Run<'a>,
+    config: &'a RunConfig,
     device: &'a Device,
 }
 
@@ -183,26 +185,26 @@ impl InArena for Training<'_> {
     type Output = Ending;
 
     fn run<A: Arena>(self, make: fn(&RewardSettings, StdRng) -> Result<A>) -> Result<Ending> {
-        let config = self.run.config;
+        let Self { run, config, device } = self;
         let episodes = Episodes { config, settings: of(config)?, make };
-        let [inputs, outputs] = episodes.sizes();
-        let device = self.device.clone().autodiff();
-        model::with_network(config, inputs, outputs, &device, Playing { run: self.run, episodes })
+        let device = device.clone().autodiff();
+        with_cell(config, &device, Playing { run, episodes, device: &device })
     }
 }
 
 struct Playing<'a, A> {
     run: Run<'a>,
     episodes: Episodes<'a, A>,
+    device: &'a Device,
 }
 
-impl<A: Arena> WithNetwork for Playing<'_, A> {
+impl<A: Arena> WithCell for Playing<'_, A> {
     type Output = Ending;
 
-    fn run<C: Cell>(self, network: Network<C>) -> Result<Ending> {
-        let Self { run, episodes } = self;
-        let (network, optimizer) = run.restore(network)?;
-        let (config, settings) = (run.config, episodes.settings);
+    fn run<C: Cell>(self, cell: C) -> Result<Ending> {
+        let Self { run, episodes, device } = self;
+        let Episodes { config, settings, .. } = episodes;
+        let (network, optimizer) = run.restore(episodes.network(cell, device)?, config.optimizer())?;
         let signal = config.signal.create(config.signal_decay)?;
         let learner = match config.update {
             Update::Window => Learner::Online(ActorCritic::boxed(settings.actor_critic(), signal)),
@@ -217,8 +219,9 @@ impl<A: Arena> WithNetwork for Playing<'_, A> {
                 ))
             }
         };
+        let scheduler = config.scheduler(&network)?;
         let lesson = Rewards { folder: run.folder, episodes, learner, optimizer };
-        run.go(network, lesson)
+        run.go(network, scheduler, lesson)
     }
 }
 
@@ -236,7 +239,7 @@ struct Rewards<'a, A> {
     optimizer: ModuleOptimizer,
 }
 
-impl<C: Cell, A: Arena> Lesson<C> for Rewards<'_, A> {
+impl<C: Cell, A: Arena> Lesson<Network<C>> for Rewards<'_, A> {
     fn columns(&self) -> Vec<String> {
         COLUMNS.map(str::to_owned).to_vec()
     }
