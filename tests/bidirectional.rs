@@ -13,8 +13,12 @@ use eprop_tests::case::{Build, Case, Problem, float64};
 use eprop_tests::findings::{assert_close, assert_same_gradients, gradients, values};
 use eprop_tests::{cells, for_every_cell};
 
-const OBJECTIVE: Objective =
-    Objective { loss: Loss::SoftmaxCrossEntropy, reduction: burn_eprop::loss::Reduction::Mean, rate: None };
+const OBJECTIVE: Objective = Objective {
+    loss: Loss::SoftmaxCrossEntropy,
+    reduction: burn_eprop::loss::Reduction::Mean,
+    rate: None,
+    voltage: None,
+};
 
 fn case(seed: u64) -> Case {
     Case { objective: OBJECTIVE, mask: true, unequal_lengths: true, batch: 4, ..Case::new(seed) }
@@ -72,6 +76,7 @@ fn bptt_is_autodiff_through_both<C: Cell>(build: Build<C>) {
     let autodiff = Estimate {
         loss: 0.0,
         rate_loss: 0.0,
+        voltage_loss: 0.0,
         outputs: None,
         firing_rates: Vec::new(),
         gradients: burn::optim::GradientsParams::from_grads(loss.clone().backward(), &network),

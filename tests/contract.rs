@@ -223,7 +223,7 @@ fn objectives() -> impl Strategy<Value = Objective> {
             let rate =
                 RateRegularization { strength, target_per_step: 0.05, averaging: RateAveraging::Batch };
             let rate = averaging.map(|averaging| rate.with_averaging(averaging));
-            Objective { loss, reduction, rate }
+            Objective { loss, reduction, rate, voltage: None }
         },
     )
 }

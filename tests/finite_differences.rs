@@ -50,7 +50,7 @@ fn cases(neurons: &[usize]) -> Vec<Case> {
                     neurons: neurons.to_vec(),
                     mask: true,
                     unequal_lengths: true,
-                    objective: Objective { loss, reduction, rate },
+                    objective: Objective { loss, reduction, rate, voltage: None },
                     ..Case::new(cases.len() as u64)
                 });
             }

@@ -96,6 +96,7 @@ impl<C: Cell> RecurrentModel for Bidirectional<C> {
         Estimate {
             loss: of_forward.loss,
             rate_loss: of_forward.rate_loss + of_backward.rate_loss,
+            voltage_loss: of_forward.voltage_loss + of_backward.voltage_loss,
             outputs: Some(forward + backward),
             firing_rates: [of_forward.firing_rates, of_backward.firing_rates].concat(),
             gradients: gradients.grads(),

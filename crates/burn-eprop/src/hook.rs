@@ -43,6 +43,8 @@ pub struct Report {
     pub loss: f64,
     /// The firing-rate regulariser's loss.
     pub rate_loss: f64,
+    /// The voltage regulariser's loss.
+    pub voltage_loss: f64,
     /// y, [batch, time, outputs], where the estimator was asked for it.
     pub outputs: Option<Tensor<3>>,
     /// The mean output of each neuron (spikes per step), by layer, `[neurons]`.
@@ -88,8 +90,8 @@ impl Report {
         }
     }
 
-    /// The report of both steps, of successive pieces of the same sequences: their losses are summed and their outputs joined,
-    /// the rates are those of the later one, which holds all, and the norm is the larger one.
+    /// The report of both steps, of successive pieces of the same sequences: losses of the task and of voltages are summed and outputs
+    /// joined, the rates are those of the later one, which holds all, and the norm is the larger one.
     pub fn followed_by(self, later: Self) -> Self {
         let outputs = match (self.outputs, later.outputs) {
             (Some(outputs), Some(later)) => Some(Tensor::cat(vec![outputs, later], 1)),
@@ -97,6 +99,7 @@ impl Report {
         };
         Self {
             loss: self.loss + later.loss,
+            voltage_loss: self.voltage_loss + later.voltage_loss,
             outputs,
             gradient_norm: self.gradient_norm.max(later.gradient_norm),
             non_finite: self.non_finite.or(later.non_finite),
@@ -109,6 +112,7 @@ impl Report {
         Self {
             loss: f64::NAN,
             rate_loss: f64::NAN,
+            voltage_loss: f64::NAN,
             outputs: None,
             firing_rates: Vec::new(),
             gradient_norm: f64::NAN,
@@ -212,12 +216,13 @@ impl<E, S> OptimizerHook<E, S> {
     where
         E: GradientEstimator<M::Cell>,
     {
-        let Estimate { loss, rate_loss, outputs, firing_rates, gradients } = estimate;
+        let Estimate { loss, rate_loss, voltage_loss, outputs, firing_rates, gradients } = estimate;
         let (gradient_norm, mut non_finite) = survey_weights(&model, &gradients);
-        if !loss.is_finite() || !rate_loss.is_finite() {
+        if !(loss + rate_loss + voltage_loss).is_finite() {
             non_finite = Some(NonFinite { what: "loss".into() });
         }
-        let report = Report { loss, rate_loss, outputs, firing_rates, gradient_norm, non_finite };
+        let report =
+            Report { loss, rate_loss, voltage_loss, outputs, firing_rates, gradient_norm, non_finite };
         if report.non_finite.is_some() {
             return (model, report);
         }

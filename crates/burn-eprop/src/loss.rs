@@ -82,7 +82,19 @@ impl RateRegularization {
     }
 }
 
-/// What is minimised: a loss, its reduction, and a regulariser.
+/// Voltage regularisation: membrane potentials are held between −θ and the neuron's threshold Θ,
+///
+/// `E_v = (c/2) Σ_j Σ_t ([v_j^t − Θ_j^t]₊² + [−v_j^t − θ]₊²)`, a mean over the sequences that have a step.
+///
+/// Outside of that range the pseudo-derivative vanishes, and with it all that a neuron learns from. The thresholds are constants of the
+/// regulariser: it moves potentials, not adaptation. It is a sum over time, so that it holds streams that do not end as well.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct VoltageRegularization {
+    /// c.
+    pub strength: f64,
+}
+
+/// What is minimised: a loss, its reduction, and regularisers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Objective {
     /// The task's loss.
@@ -91,12 +103,15 @@ pub struct Objective {
     pub reduction: Reduction,
     /// Firing-rate regularisation; its loss is reported beside the task's, not in it.
     pub rate: Option<RateRegularization>,
+    /// Voltage regularisation, by [`Eprop`](crate::estimator::Eprop) and [`Bptt`](crate::estimator::Bptt) of cells with a membrane
+    /// potential; its loss is reported beside the task's as well.
+    pub voltage: Option<VoltageRegularization>,
 }
 
 impl Objective {
     /// The mean of a loss over the steps that count, without regularisation.
     pub fn mean(loss: Loss) -> Self {
-        Self { loss, reduction: Reduction::Mean, rate: None }
+        Self { loss, reduction: Reduction::Mean, rate: None, voltage: None }
     }
 
     /// The sum of a loss, without regularisation.
@@ -109,6 +124,21 @@ impl Objective {
         Self { rate: Some(rate), ..self }
     }
 
+    /// Adds voltage regularisation.
+    pub fn with_voltage(self, voltage: VoltageRegularization) -> Self {
+        Self { voltage: Some(voltage), ..self }
+    }
+
+    /// The objective, for an estimator that does not hold voltages.
+    ///
+    /// # Panics
+    ///
+    /// If it asks for that.
+    pub(crate) fn without_voltage(self) -> Self {
+        assert!(self.voltage.is_none(), "Objective: voltage regularisation is for e-prop 1 and BPTT");
+        self
+    }
+
     /// The objective, if it is valid.
     ///
     /// # Panics
@@ -119,8 +149,12 @@ impl Objective {
         self
     }
 
-    /// Checks the regulariser's ranges.
+    /// Checks the regularisers' ranges.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        if let Some(VoltageRegularization { strength }) = self.voltage {
+            let valid = strength.is_finite() && strength >= 0.0;
+            ConfigError::check(valid, "voltage.strength", strength, "finite and at least 0")?;
+        }
         let Some(rate) = self.rate else { return Ok(()) };
         let (strength, target) = (rate.strength, rate.target_per_step);
         let valid = strength.is_finite() && strength >= 0.0;

@@ -82,6 +82,7 @@ fn pattern_generation(cell: CellName, method: MethodName) -> RunConfig {
             readout_normalized: true,
         },
         rate: (!lstm).then_some(RateSettings { strength: 300.0, target_hz: 10.0, tau_ms: None }),
+        voltage: None,
         synthetic: SyntheticSettings { kind: default_synthetic(method), ..SyntheticSettings::default() },
         reward: None,
         character_model: None,

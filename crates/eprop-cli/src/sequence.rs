@@ -86,7 +86,8 @@ impl<M: Model> Lesson<M> for Sequences<'_> {
             ["iteration", "loss", "rate_loss", score, "firing_rate_hz", "gradient_norm", "learning_rate"];
         let validation = self.config.validation.map(|_| validation::column(score));
         let progress = self.task.progress().into_iter().map(|(name, _)| name.to_owned());
-        columns.map(str::to_owned).into_iter().chain(validation).chain(progress).collect()
+        let voltage = self.config.voltage.map(|_| "voltage_loss".to_owned());
+        columns.map(str::to_owned).into_iter().chain(voltage).chain(validation).chain(progress).collect()
     }
 
     fn learn(
@@ -160,6 +161,7 @@ impl Sequences<'_> {
         let firing_rate_hz = 1000.0 / self.config.network.dt_ms * mean_firing_rate(&report.firing_rates);
         let mut row = vec![iteration as f64, report.loss, report.rate_loss, score, firing_rate_hz];
         row.extend([report.gradient_norm, learning_rate]);
+        row.extend(self.config.voltage.map(|_| report.voltage_loss));
         row.extend(validated);
         row.extend(self.task.progress().into_iter().map(|(_, number)| number));
         row

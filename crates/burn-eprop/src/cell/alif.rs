@@ -235,6 +235,11 @@ impl Cell for Alif {
         self.firing.replay(&currents[0], outputs, &self.decay, &self.input_factor, adaptation)
     }
 
+    fn voltage_excess(&self, transition: &Transition) -> Option<Tensor<2>> {
+        let threshold = self.threshold(&transition.before.hidden[1]).detach();
+        Some(self.firing.voltage_excess(&transition.after.hidden[0], threshold))
+    }
+
     fn monitors(&self, transition: &Transition) -> Vec<(&'static str, Tensor<2>)> {
         let a = transition.before.hidden[1].clone();
         vec![

@@ -1,6 +1,7 @@
 //! What spiking cells share: threshold crossing, refractoriness and the pseudo-derivative.
 
 use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
 use serde::{Deserialize, Serialize};
 
 use super::{CellState, Folded, Linearization, SimulatedChunk, SynapticChunk, Transition};
@@ -76,6 +77,13 @@ impl Firing {
         let slope = self.psi(u.clone().detach(), before).mul_scalar(self.threshold);
         let y = u * slope.detach();
         spikes + (y.clone() - y.detach())
+    }
+
+    /// What of v is above the threshold Θ, or below −θ.
+    pub(super) fn voltage_excess(&self, v: &Tensor<2>, threshold: Tensor<2>) -> Tensor<2> {
+        let above = relu(v.clone() - threshold);
+        let below = relu(v.clone().neg().sub_scalar(self.threshold));
+        above - below
     }
 
     /// ψ = ∂z/∂v.

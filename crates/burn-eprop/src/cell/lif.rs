@@ -175,6 +175,11 @@ impl Cell for Lif {
         self.firing.replay(&currents[0], outputs, &self.decay, &self.input_factor, None)
     }
 
+    fn voltage_excess(&self, transition: &Transition) -> Option<Tensor<2>> {
+        let v = &transition.after.hidden[0];
+        Some(self.firing.voltage_excess(v, v.zeros_like().add_scalar(self.firing.threshold)))
+    }
+
     fn monitors(&self, transition: &Transition) -> Vec<(&'static str, Tensor<2>)> {
         vec![("v", transition.after.hidden[0].clone()), ("psi", self.psi(transition))]
     }

@@ -59,6 +59,18 @@ impl Linearization {
         self.d.len()
     }
 
+    /// The same with the first hidden value in place of the output, [rows, neurons] of it: C and D are its own.
+    pub(crate) fn of_first_hidden(&self) -> Self {
+        match &self.folded {
+            Some(Folded { gain, .. }) => {
+                let direct = self.some().zeros_like() + gain.clone().unsqueeze();
+                let folded = self.folded.clone();
+                Self { folded, a: Vec::new(), b: Vec::new(), c: Vec::new(), d: vec![Some(direct)] }
+            }
+            None => Self { c: self.a[0].clone(), d: self.b[0].clone(), ..self.clone() },
+        }
+    }
+
     /// One of the coefficients.
     pub(crate) fn some(&self) -> &Tensor<2> {
         let direct = self.d.iter().flatten().next();

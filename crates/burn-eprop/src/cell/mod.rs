@@ -100,6 +100,13 @@ pub trait Cell: Module + ModuleDisplay {
         None
     }
 
+    /// How far the membrane potential is beyond what [voltage regularisation](crate::loss::VoltageRegularization) asks for after the steps
+    /// in `transition`, [rows, neurons]: v − Θ where that is positive, v + θ where that is negative, and 0 between; as a function of v,
+    /// which is the first hidden value, alone. `None` for a cell without such a potential.
+    fn voltage_excess(&self, _transition: &Transition) -> Option<Tensor<2>> {
+        None
+    }
+
     /// Named quantities to record at the steps in `transition`, each [rows, neurons].
     fn monitors(&self, _transition: &Transition) -> Vec<(&'static str, Tensor<2>)> {
         Vec::new()

@@ -8,7 +8,9 @@ use burn::tensor::Tensor;
 
 use super::rate::SpikeCounter;
 use super::record::{ChunkRecord, LayerRecord};
-use super::{Estimate, GradientEstimator, OnlineEstimator, Schedule, check_batch, loss_divisor};
+use super::{
+    Estimate, GradientEstimator, OnlineEstimator, Schedule, check_batch, loss_divisor, voltage_excess,
+};
 use crate::batch::{Batch, BatchChunk};
 use crate::carried::{Archive, Carried};
 use crate::cell::Cell;
@@ -55,6 +57,8 @@ pub struct EpropState {
     network: NetworkState,
     signal: Box<dyn LearningSignal>,
     traces: Vec<EligibilityTraces>,
+    /// By layer, where voltages are regularised.
+    voltage_traces: Vec<EligibilityTraces>,
     readout: ReadoutTraces,
     spikes: SpikeCounter,
     /// The regulariser's gradient that earlier pieces have reported, by layer.
@@ -65,6 +69,9 @@ pub struct EpropState {
 /// Sums over the chunks of a piece.
 struct Sums {
     layers: Vec<Option<Tensor<2>>>,
+    /// What pulls voltages, by layer, and half the sum of their squared excesses.
+    voltages: Vec<Option<Tensor<2>>>,
+    voltage_loss: Option<Tensor<1>>,
     readout_weight: Option<Tensor<2>>,
     readout_bias: Option<Tensor<1>>,
     loss: Option<Tensor<1>>,
@@ -142,9 +149,9 @@ impl Settings {
         for start in (0..steps).step_by(length) {
             let end = (start + length).min(steps);
             let chunk = batch.chunk(start..end, divisor, dtype);
-            let purpose = if observer.is_some() { Purpose::Record } else { Purpose::Traces };
+            let purposes = [observer.is_some(), self.objective.voltage.is_some()];
             let keep = keep || end < steps;
-            let record = self.advance(network, state, chunk, &mut sums, keep, purpose);
+            let record = self.advance(network, state, chunk, &mut sums, keep, purposes);
             if let (Some(observer), Some(record)) = (observer.as_mut(), record) {
                 observer(record);
             }
@@ -155,7 +162,7 @@ impl Settings {
         sums
     }
 
-    /// Simulates a chunk, and learns from it.
+    /// Simulates a chunk, and learns from it. It may be to be `observed`, and voltages may be to be `held`.
     fn advance<C: Cell>(
         self,
         network: &Network<C>,
@@ -163,8 +170,9 @@ impl Settings {
         chunk: BatchChunk,
         sums: &mut Sums,
         keep: bool,
-        purpose: Purpose,
+        [observed, held]: [bool; 2],
     ) -> Option<ChunkRecord> {
+        let purpose = if observed || held { Purpose::Record } else { Purpose::Traces };
         let NetworkChunk { layers, neurons, outputs } =
             network.advance(&mut state.network, chunk.inputs.clone(), purpose);
         let (error, value) = self.error(&chunk, &outputs);
@@ -207,7 +215,20 @@ impl Settings {
                 summed_by: slope.or_else(|| chunk.valid.clone()),
             };
             add(&mut sums.layers[index], state.traces[index].advance(engine_chunk, keep));
-            if let Some(transition) = transition.filter(|_| purpose == Purpose::Record) {
+            if let Some(traces) = state.voltage_traces.get_mut(index) {
+                let transition = transition.as_ref().expect("asked for");
+                let (cell, batch) = (&network.layers[index].cell, outputs.dims()[1]);
+                let (loss, excess) = voltage_excess(cell, transition, batch, chunk.valid.as_ref());
+                add(&mut sums.voltage_loss, loss);
+                let engine_chunk = Chunk {
+                    linearization: &linearization.of_first_hidden(),
+                    pre: pre.clone(),
+                    signal: Some(excess),
+                    summed_by: None,
+                };
+                add(&mut sums.voltages[index], traces.advance(engine_chunk, keep));
+            }
+            if let Some(transition) = transition.filter(|_| observed) {
                 let pre = Presynaptic::join(&pre);
                 let signal = signal.unwrap_or_else(|| outputs.zeros_like());
                 records.push(LayerRecord { outputs, pre, signal, transition, linearization });
@@ -217,7 +238,7 @@ impl Settings {
             sums.outputs.push(outputs.clone());
         }
         let error = error.unwrap_or_else(|| outputs.zeros_like());
-        (purpose == Purpose::Record).then_some(ChunkRecord { time, layers: records, outputs, error })
+        observed.then_some(ChunkRecord { time, layers: records, outputs, error })
     }
 
     /// err [steps, batch, outputs] and the loss of a chunk; no error where no step of it counts.
@@ -234,8 +255,14 @@ impl Settings {
     /// The gradients of a piece, with the regulariser's.
     fn finish<C: Cell>(self, network: &Network<C>, state: &mut EpropState, sums: Sums) -> Estimate {
         let mut gradients = GradientsParams::new();
-        for (index, (layer, gradient)) in network.layers.iter().zip(sums.layers).enumerate() {
+        let voltage =
+            self.objective.voltage.map_or(0.0, |voltage| voltage.strength) / state.spikes.sequences();
+        let parts = network.layers.iter().zip(sums.layers).zip(sums.voltages);
+        for (index, ((layer, gradient), of_voltages)) in parts.enumerate() {
             let mut gradient = gradient.expect("a batch has at least one step");
+            if let Some(of_voltages) = of_voltages {
+                gradient = gradient + of_voltages.mul_scalar(voltage);
+            }
             if let Some(rate) = self.rate_gradient(state, index) {
                 gradient = gradient + rate;
             }
@@ -251,6 +278,7 @@ impl Settings {
         Estimate {
             loss: sums.loss.map_or(0.0, |loss| loss.into_scalar::<f64>()),
             rate_loss,
+            voltage_loss: sums.voltage_loss.map_or(0.0, |loss| voltage * loss.into_scalar::<f64>()),
             outputs: self.outputs.then(|| Tensor::cat(sums.outputs, 1).swap_dims(0, 1)),
             firing_rates: state.spikes.firing_rates(),
             gradients,
@@ -304,6 +332,9 @@ impl Carried for EpropState {
         archive.part("network", |archive| self.network.visit(archive));
         for (index, traces) in self.traces.iter_mut().enumerate() {
             archive.part(&format!("traces.{index}"), |archive| traces.visit(archive));
+        }
+        for (index, traces) in self.voltage_traces.iter_mut().enumerate() {
+            archive.part(&format!("voltage_traces.{index}"), |archive| traces.visit(archive));
         }
         archive.part("readout", |archive| self.readout.visit(archive));
         archive.part("spikes", |archive| self.spikes.visit(archive));
@@ -362,9 +393,15 @@ impl<C: Cell> OnlineEstimator<C> for Eprop {
         let kappa = if self.signal.speaks_of_outputs() { network.readout.decay() } else { 0.0 };
         let traces =
             |layer: &RecurrentLayer<C>| EligibilityTraces::new(kappa, layer.synapses(batch), summed.clone());
+        let voltage_traces =
+            |layer: &RecurrentLayer<C>| EligibilityTraces::new(0.0, layer.synapses(batch), SummedTraces::Off);
         EpropState {
             signal: self.signal.clone(),
             traces: network.layers.iter().map(traces).collect(),
+            voltage_traces: match self.settings.objective.voltage {
+                Some(_) => network.layers.iter().map(voltage_traces).collect(),
+                None => Vec::new(),
+            },
             readout: ReadoutTraces::new([batch, network.neurons()]),
             spikes: SpikeCounter::new(&network, batch, self.settings.objective.rate.as_ref()),
             rate_gradients: vec![None; network.layers.len()],
@@ -427,6 +464,10 @@ impl Sums {
         for (mine, other) in self.layers.iter_mut().zip(other.layers) {
             other.into_iter().for_each(|other| add(mine, other));
         }
+        for (mine, other) in self.voltages.iter_mut().zip(other.voltages) {
+            other.into_iter().for_each(|other| add(mine, other));
+        }
+        other.voltage_loss.into_iter().for_each(|other| add(&mut self.voltage_loss, other));
         other.readout_weight.into_iter().for_each(|other| add(&mut self.readout_weight, other));
         other.readout_bias.into_iter().for_each(|other| add(&mut self.readout_bias, other));
         other.loss.into_iter().for_each(|other| add(&mut self.loss, other));
@@ -437,6 +478,8 @@ impl Sums {
     fn new(layers: usize) -> Self {
         Self {
             layers: vec![None; layers],
+            voltages: vec![None; layers],
+            voltage_loss: None,
             readout_weight: None,
             readout_bias: None,
             loss: None,

@@ -38,7 +38,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
 use crate::batch::Batch;
-use crate::cell::Cell;
+use crate::cell::{Cell, Transition};
 use crate::loss::{Objective, Reduction};
 use crate::network::Network;
 
@@ -49,12 +49,32 @@ pub struct Estimate {
     pub loss: f64,
     /// The firing-rate regulariser's loss, of the rates since the start of the sequence; 0 without one.
     pub rate_loss: f64,
+    /// The voltage regulariser's loss; 0 without one.
+    pub voltage_loss: f64,
     /// y, [batch, time, outputs], where asked for.
     pub outputs: Option<Tensor<3>>,
     /// The mean output of each neuron over batch and time (spikes per step), by layer, `[neurons]`.
     pub firing_rates: Vec<Tensor<1>>,
     /// The gradients, by the network's parameter ids.
     pub gradients: GradientsParams,
+}
+
+/// Σ_t of squared [excesses](Cell::voltage_excess) of some steps, halved, and the excesses, [steps, batch, neurons], where valid.
+pub(crate) fn voltage_excess<C: Cell>(
+    cell: &C,
+    transition: &Transition,
+    batch: usize,
+    valid: Option<&Tensor<3>>,
+) -> (Tensor<1>, Tensor<3>) {
+    let excess = cell.voltage_excess(transition);
+    let excess = excess.expect("voltage regularisation is for cells with a membrane potential");
+    let [rows, neurons] = excess.dims();
+    let excess = excess.reshape([rows / batch, batch, neurons]);
+    let excess = match valid {
+        Some(valid) => excess * valid.clone(),
+        None => excess,
+    };
+    ((excess.clone() * excess.clone()).sum().mul_scalar(0.5), excess)
 }
 
 /// The mean of all neurons' firing rates, given by layer.

@@ -196,10 +196,13 @@ impl SpikeCounter {
     pub(crate) fn trials(&self, rate: &RateRegularization) -> f64 {
         match rate.averaging {
             RateAveraging::Batch => 1.0,
-            RateAveraging::PerTrial | RateAveraging::Running { .. } => {
-                self.steps.iter().filter(|&&steps| steps > 0.0).count().max(1) as f64
-            }
+            RateAveraging::PerTrial | RateAveraging::Running { .. } => self.sequences(),
         }
+    }
+
+    /// How many sequences have a step; 1 where none has.
+    pub(crate) fn sequences(&self) -> f64 {
+        self.steps.iter().filter(|&&steps| steps > 0.0).count().max(1) as f64
     }
 
     /// A function of each trial's steps, 0 for a trial without any, [batch, 1].

@@ -93,7 +93,7 @@ impl<const TRACES: bool> Windows<TRACES> {
     pub fn new(objective: Objective, window: usize) -> Self {
         assert!(window > 0, "a window has at least one step");
         Self {
-            objective: objective.checked(),
+            objective: objective.checked().without_voltage(),
             length: window,
             paths: GradientPaths::ALL,
             outputs: false,
@@ -173,6 +173,7 @@ impl<const TRACES: bool> Windows<TRACES> {
         Estimate {
             loss,
             rate_loss: objective.rate.map_or(0.0, |rate| state.spikes.loss(&rate).into_scalar::<f64>()),
+            voltage_loss: 0.0,
             outputs: self.outputs.then(|| Tensor::cat(outputs, 0).swap_dims(0, 1)),
             firing_rates: state.spikes.firing_rates(),
             gradients: total.grads(),

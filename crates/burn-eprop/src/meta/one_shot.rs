@@ -114,10 +114,10 @@ impl<C: Cell> OneShot<C> {
     ///
     /// # Panics
     ///
-    /// If the objective is not [valid](Objective::validate).
+    /// If the objective is not [valid](Objective::validate), or asks for voltage regularisation.
     pub fn new(objective: Objective) -> Self {
         Self {
-            objective: objective.checked(),
+            objective: objective.checked().without_voltage(),
             signal: None,
             trace_cells: None,
             learner_rate: None,

@@ -169,6 +169,7 @@ impl ActorCritic {
         Estimate {
             loss: found.loss,
             rate_loss: 0.0,
+            voltage_loss: 0.0,
             outputs: None,
             firing_rates: found.spikes.into_iter().map(rate).collect(),
             gradients,

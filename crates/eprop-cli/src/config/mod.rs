@@ -4,7 +4,7 @@ mod network;
 mod optimizer;
 mod synthetic;
 
-pub use network::{NetworkSettings, RateSettings};
+pub use network::{NetworkSettings, RateSettings, VoltageSettings};
 pub use optimizer::{OptimizerName, Schedule};
 pub use synthetic::{SyntheticName, SyntheticSettings};
 
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use burn_eprop::Loss;
-use burn_eprop::loss::{Objective, RateAveraging, RateRegularization};
+use burn_eprop::loss::{Objective, RateAveraging, RateRegularization, VoltageRegularization};
 use clap::ValueEnum;
 use eprop_tasks::copy_repeat::CopyRepeatConfig;
 use eprop_tasks::evidence_accumulation::EvidenceAccumulationConfig;
@@ -144,6 +144,8 @@ pub struct RunConfig {
     pub network: NetworkSettings,
     /// Firing-rate regularisation.
     pub rate: Option<RateSettings>,
+    /// Voltage regularisation.
+    pub voltage: Option<VoltageSettings>,
     /// The gradient behind windows.
     #[serde(default)]
     pub synthetic: SyntheticSettings,
@@ -240,7 +242,8 @@ impl RunConfig {
                 None => rate,
             }
         });
-        Objective { rate, ..objective }
+        let voltage = self.voltage.map(|VoltageSettings { strength }| VoltageRegularization { strength });
+        Objective { rate, voltage, ..objective }
     }
 
     fn validate(&self) -> Result<()> {
@@ -289,6 +292,14 @@ impl RunConfig {
             self.update == Update::Sequence || self.method.has_windows() || self.task.has_rewards(),
             "update is window, but only eprop3, truncated-bptt and truncated-bptt-sg have windows"
         );
+        if self.voltage.is_some() {
+            let has_potential = self.cell != CellName::Lstm;
+            ensure!(has_potential, "[voltage] is for spiking cells; lstm has no membrane potential");
+            ensure!(
+                !self.method.has_windows() && !self.task.has_rewards(),
+                "[voltage] is for eprop, bptt and readout, in tasks without rewards"
+            );
+        }
         if self.network.bidirectional {
             ensure!(
                 !self.task.has_rewards() && self.task != TaskName::CharacterModel,

@@ -1,4 +1,4 @@
-//! The network, and how its firing rates are held.
+//! The network, and how its firing rates and voltages are held.
 
 use anyhow::{Result, ensure};
 use burn_eprop::cell::InputNormalization;
@@ -55,6 +55,14 @@ pub struct RateSettings {
     /// Time constant of a running mean of each sequence, in place of the mean over all steps of the batch.
     #[serde(default)]
     pub tau_ms: Option<f64>,
+}
+
+/// Voltage regularisation.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VoltageSettings {
+    /// c.
+    pub strength: f64,
 }
 
 fn half() -> f64 {
