@@ -262,6 +262,7 @@ fn delayed_choice(cell: CellName, method: MethodName) -> RunConfig {
         reward: Some(RewardSettings {
             discount: 0.95,
             value_weight: 0.5,
+            entropy_weight: 0.0,
             steps_per_observation: 10,
             update_every: 1,
             delayed_choice: Some(DelayedChoiceConfig::default()),

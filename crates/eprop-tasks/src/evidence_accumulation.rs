@@ -104,17 +104,22 @@ impl EvidenceAccumulationConfig {
         RangeError::check(values <= MAX_VALUES, "cues", self.cues, range)
     }
 
-    /// Draws trials.
+    /// Draws trials. Those beside each other are biased to different sides: a batch that has more of one side would teach the network to
+    /// guess that side.
     pub fn draw(&self, trials: usize, rng: &mut StdRng) -> Trials {
         let mut inputs = vec![0.0; trials * self.steps() * self.inputs()];
         let of_trial = inputs.chunks_exact_mut(self.steps() * self.inputs());
-        let sides = of_trial.map(|inputs| self.draw_trial(inputs, rng)).collect();
+        let mut to_the_right = rng.random_bool(0.5);
+        let draw = |inputs| {
+            to_the_right = !to_the_right;
+            self.draw_trial(inputs, if to_the_right { self.bias } else { 1.0 - self.bias }, rng)
+        };
+        let sides = of_trial.map(draw).collect();
         Trials { inputs, sides }
     }
 
-    /// Fills the spikes of a trial and returns its side.
-    fn draw_trial(&self, inputs: &mut [f32], rng: &mut StdRng) -> usize {
-        let right = if rng.random_bool(0.5) { self.bias } else { 1.0 - self.bias };
+    /// Fills the spikes of a trial whose cues are to the right with some probability, and returns its side.
+    fn draw_trial(&self, inputs: &mut [f32], right: f64, rng: &mut StdRng) -> usize {
         let width = self.inputs();
         let mut show = |group: usize, steps: std::ops::Range<usize>, rate_hz: f64, rng: &mut StdRng| {
             let rows = inputs.chunks_exact_mut(width).skip(steps.start).take(steps.len());

@@ -19,6 +19,9 @@ pub struct RewardSettings {
     pub discount: f64,
     /// C_V.
     pub value_weight: f64,
+    /// Weight of the policy's entropy beside the rewards.
+    #[serde(default)]
+    pub entropy_weight: f64,
     /// Steps of the network for each of the environment.
     pub steps_per_observation: usize,
     /// Steps of the environment from one update to the next, where weights change while an episode goes on.
@@ -44,6 +47,9 @@ impl RewardSettings {
     /// If one is out of range, or its method cannot learn from rewards.
     pub fn validate(&self, config: &RunConfig) -> Result<()> {
         self.actor_critic().validate().context("[reward]")?;
+        let weight = self.entropy_weight;
+        let valid = weight.is_finite() && weight >= 0.0;
+        ensure!(valid, "reward.entropy_weight is {weight}, but must be finite and at least 0");
         let shown = self.steps_per_observation;
         let in_range = (1..=1000).contains(&shown);
         ensure!(in_range, "reward.steps_per_observation is {shown}, but must be 1 to 1000");

@@ -83,6 +83,19 @@ impl<A: Arena> Places<A> {
     }
 }
 
+/// Adds −w log π(a) to the reward of each action: in the mean that is the policy's entropy, w times, and actions that are seldom taken are
+/// tried again (Williams and Peng 1991, doi:10.1080/09540099108946587).
+fn with_entropy(mut outcomes: Vec<Option<Outcome>>, policy: &Policy, weight: f64) -> Vec<Option<Outcome>> {
+    let actions = policy.probabilities.dims()[1];
+    let probabilities: Vec<f64> = policy.probabilities.to_data().iter::<f64>().collect();
+    for (outcome, probabilities) in outcomes.iter_mut().zip(probabilities.chunks(actions)) {
+        if let Some(Outcome { action, reward, .. }) = outcome {
+            *reward -= weight * probabilities[*action].max(f64::MIN_POSITIVE).ln();
+        }
+    }
+    outcomes
+}
+
 /// Plays with random actions.
 pub(super) fn at_random<A: Arena>(mut places: Places<A>, rng: &mut impl Rng) -> Played {
     let actions = places.arenas[0].actions();
@@ -107,8 +120,9 @@ pub(super) fn online<A: Arena, C: Cell>(
     let mut state = agent.start(&network, places.arenas.len());
     for step in 1.. {
         let seen = places.observations(settings.steps_per_observation, &device);
-        let actions = agent.observe(&network, &mut state, seen).sample(rng);
-        let outcomes = places.act(actions);
+        let policy = agent.observe(&network, &mut state, seen);
+        let outcomes = places.act(policy.sample(rng));
+        let outcomes = with_entropy(outcomes, &policy, settings.entropy_weight);
         agent.learn(&network, &mut state, &outcomes);
         if step % every == 0 || places.is_over() {
             let estimate = agent.gradients(&network, &mut state);
@@ -145,6 +159,7 @@ pub(super) fn whole<A: Arena, C: Cell>(
         let policy = Policy::of(&last);
         let values: Vec<f64> = policy.values.to_data().iter::<f64>().collect();
         let outcomes = places.act(policy.sample(rng));
+        let outcomes = with_entropy(outcomes, &policy, settings.entropy_weight);
         for ((episode, outcome), value) in episodes.iter_mut().zip(outcomes).zip(values) {
             if let Some(Outcome { action, reward, .. }) = outcome {
                 episode.actions.push(action);
@@ -169,4 +184,27 @@ pub(super) fn whole<A: Arena, C: Cell>(
         .with_mask(tensor(mask, [count, steps], &device))
         .with_lengths(lengths);
     (batch, places.played)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_seldom_done_is_rewarded_more() {
+        let outputs = Tensor::<2>::from_data([[3.0_f32.ln(), 0.0, 0.5], [0.0, 0.0, 0.5]], &Device::flex());
+        let policy = Policy::of(&outputs);
+        let outcome = |action| Some(Outcome { action, reward: 1.0, ended: false });
+        let reward = |outcomes: Vec<Option<Outcome>>| -> Vec<f64> {
+            let outcomes = with_entropy(outcomes, &policy, 0.5).into_iter();
+            outcomes.map(|outcome| outcome.map_or(f64::NAN, |outcome| outcome.reward)).collect()
+        };
+        let [often, half] = reward(vec![outcome(0), outcome(0)])[..] else { panic!("two places") };
+        let [seldom, over] = reward(vec![outcome(1), None])[..] else { panic!("two places") };
+        let expected = [0.75_f64, 0.5, 0.25].map(|probability| 1.0 - 0.5 * probability.ln());
+        for (found, expected) in [often, half, seldom].into_iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-6, "{found}, expected {expected}");
+        }
+        assert!(over.is_nan());
+    }
 }

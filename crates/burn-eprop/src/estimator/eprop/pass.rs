@@ -1,73 +1,28 @@
-//! e-prop 1: eligibility traces, run forward, times a learning signal.
+//! A pass through a piece of some sequences.
 
-use std::ops::Range;
-
-use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
-use super::rate::SpikeCounter;
-use super::record::{ChunkRecord, LayerRecord};
-use super::{
-    Estimate, GradientEstimator, OnlineEstimator, Schedule, check_batch, loss_divisor, voltage_excess,
-};
+use super::EpropState;
 use crate::batch::{Batch, BatchChunk};
-use crate::carried::{Archive, Carried};
 use crate::cell::Cell;
 use crate::eligibility::{Chunk, EligibilityTraces, Presynaptic, SummedTraces, Synapses};
-use crate::kernel;
-use crate::loss::{Objective, RateAveraging};
-use crate::network::{LayerChunk, Network, NetworkChunk, NetworkState, Purpose, RecurrentLayer};
-use crate::readout::ReadoutTraces;
-use crate::signal::{LearningSignal, SignalContext, decay_weights, register_feedback};
+use crate::estimator::record::{ChunkRecord, LayerRecord};
+use crate::estimator::{Estimate, Schedule, loss_divisor, voltage_excess};
+use crate::loss::Objective;
+use crate::network::{LayerChunk, Network, NetworkChunk, Purpose};
+use crate::signal::{SignalContext, register_feedback};
 
-/// e-prop 1 (Bellec et al. 2019, arXiv:1901.09049): dE/dW_ji ≈ Σ_t L_j^t ē_ji^t. With a
-/// [learned signal](crate::signal::Learned), which multiplies the unfiltered e, it is the update of e-prop 2.
-///
-/// Everything runs on the device without autodiff, so that memory does not grow with the length of the
-/// sequence. The gradients of the readout are exact.
-///
-/// On a CPU, the first call has the process's allocator, if it is glibc's, keep freed blocks of up to 31 MiB for the next
-/// chunk; its arenas may then hold on to up to twice as much each.
-#[derive(Debug, Clone)]
-pub struct Eprop {
-    signal: Box<dyn LearningSignal>,
-    settings: Settings,
-}
-
+/// How sequences are gone through.
 #[derive(Debug, Clone, Copy)]
-struct Settings {
-    objective: Objective,
-    chunk: Option<usize>,
-    outputs: bool,
-}
-
-/// What has come of some sequences of a batch.
-struct Found<C: Cell> {
-    network: Network<C>,
-    sums: Sums,
-    state: EpropState,
-    /// Where sequences were gone through in several parts, the states after the others.
-    others: Vec<EpropState>,
-}
-
-/// What e-prop carries from piece to piece of a sequence.
-#[derive(Debug, Clone)]
-pub struct EpropState {
-    network: NetworkState,
-    signal: Box<dyn LearningSignal>,
-    traces: Vec<EligibilityTraces>,
-    /// By layer, where voltages are regularised.
-    voltage_traces: Vec<EligibilityTraces>,
-    readout: ReadoutTraces,
-    spikes: SpikeCounter,
-    /// The regulariser's gradient that earlier pieces have reported, by layer.
-    rate_gradients: Vec<Option<Tensor<2>>>,
-    time: usize,
+pub(super) struct Settings {
+    pub(super) objective: Objective,
+    pub(super) chunk: Option<usize>,
+    pub(super) outputs: bool,
 }
 
 /// Sums over the chunks of a piece.
-struct Sums {
+pub(super) struct Sums {
     layers: Vec<Option<Tensor<2>>>,
     /// What pulls voltages, by layer, and half the sum of their squared excesses.
     voltages: Vec<Option<Tensor<2>>>,
@@ -78,60 +33,9 @@ struct Sums {
     outputs: Vec<Tensor<3>>,
 }
 
-impl Eprop {
-    /// e-prop with the given learning signal.
-    ///
-    /// # Panics
-    ///
-    /// If the objective is not [valid](Objective::validate).
-    pub fn new(objective: Objective, signal: impl LearningSignal + 'static) -> Self {
-        Self::boxed(objective, Box::new(signal))
-    }
-
-    /// As [`new`](Self::new), for a signal chosen at run time.
-    ///
-    /// # Panics
-    ///
-    /// If the objective is not [valid](Objective::validate).
-    pub fn boxed(objective: Objective, signal: Box<dyn LearningSignal>) -> Self {
-        let settings = Settings { objective: objective.checked(), chunk: None, outputs: false };
-        Self { signal, settings }
-    }
-
-    /// The number of steps that are simulated before the traces are touched, in place of one that follows from sizes (of
-    /// at most 512). It changes speed and memory, not the gradient.
-    ///
-    /// # Panics
-    ///
-    /// If `steps` is 0.
-    pub fn with_chunk(self, steps: usize) -> Self {
-        assert!(steps > 0, "a chunk has at least one step");
-        Self { settings: Settings { chunk: Some(steps), ..self.settings }, ..self }
-    }
-
-    /// Whether estimates hold the outputs of all steps, which takes memory in proportion to them.
-    pub fn with_outputs(self, outputs: bool) -> Self {
-        Self { settings: Settings { outputs, ..self.settings }, ..self }
-    }
-
-    /// As [`estimate`](GradientEstimator::estimate); `observer` sees each chunk, of all sequences together.
-    pub fn estimate_observed<C: Cell>(
-        &mut self,
-        network: &Network<C>,
-        batch: &Batch,
-        observer: &mut dyn FnMut(ChunkRecord),
-    ) -> Estimate {
-        let mut state = self.start(network, batch.size());
-        check(network, &state, batch);
-        let (settings, network) = (self.settings, network.valid());
-        let sums = settings.run(&network, &mut state, batch, false, Some(observer));
-        settings.finish(&network, &mut state, sums)
-    }
-}
-
 impl Settings {
     /// Goes through sequences, chunk by chunk, with a network outside of autodiff. Without `keep`, traces end with them.
-    fn run<C: Cell>(
+    pub(super) fn run<C: Cell>(
         self,
         network: &Network<C>,
         state: &mut EpropState,
@@ -253,7 +157,12 @@ impl Settings {
     }
 
     /// The gradients of a piece, with the regulariser's.
-    fn finish<C: Cell>(self, network: &Network<C>, state: &mut EpropState, sums: Sums) -> Estimate {
+    pub(super) fn finish<C: Cell>(
+        self,
+        network: &Network<C>,
+        state: &mut EpropState,
+        sums: Sums,
+    ) -> Estimate {
         let mut gradients = GradientsParams::new();
         let voltage =
             self.objective.voltage.map_or(0.0, |voltage| voltage.strength) / state.spikes.sequences();
@@ -327,140 +236,9 @@ fn rate_gradient(traces: &EligibilityTraces, slope: Tensor<2>) -> Option<Tensor<
     }
 }
 
-impl Carried for EpropState {
-    fn visit(&mut self, archive: &mut Archive) {
-        archive.part("network", |archive| self.network.visit(archive));
-        for (index, traces) in self.traces.iter_mut().enumerate() {
-            archive.part(&format!("traces.{index}"), |archive| traces.visit(archive));
-        }
-        for (index, traces) in self.voltage_traces.iter_mut().enumerate() {
-            archive.part(&format!("voltage_traces.{index}"), |archive| traces.visit(archive));
-        }
-        archive.part("readout", |archive| self.readout.visit(archive));
-        archive.part("spikes", |archive| self.spikes.visit(archive));
-        archive.part("signal", |archive| self.signal.visit(archive));
-        for (layer, (gradient, traces)) in self.rate_gradients.iter_mut().zip(&self.traces).enumerate() {
-            archive.optional(&format!("rate_gradients.{layer}"), gradient, traces.synapses().matrix());
-        }
-        let mut time = self.time as f64;
-        archive.number("time", &mut time);
-        self.time = time as usize;
-    }
-}
-
-impl<C: Cell> GradientEstimator<C> for Eprop {
-    fn estimate(&mut self, network: &Network<C>, batch: &Batch) -> Estimate {
-        check_batch(network, batch);
-        let on_cpu = kernel::is_on_cpu(&network.readout.weight.val().without_autodiff());
-        let threads = if on_cpu && self.signal.separates_sequences() { kernel::threads() } else { 1 };
-        let schedule = Schedule::suited_to(network, batch.size(), batch.steps(), threads);
-        batch.loss_steps(); // once for all parts
-        let part = |sequences: Range<usize>| {
-            let state = self.start(network, sequences.len());
-            (network.valid(), state, batch.clone(), sequences)
-        };
-        let parts: Vec<_> = schedule.parts.into_iter().map(part).collect();
-        let settings = self.settings;
-        let run =
-            move |(network, mut state, batch, sequences): (Network<C>, EpropState, Batch, Range<usize>)| {
-                // Cut only now: on some devices it is a copy.
-                let sums = settings.run(&network, &mut state, &batch.sequences(sequences), false, None);
-                Found { network, sums, state, others: Vec::new() }
-            };
-        let finish = move |found: Found<C>| {
-            let Found { network, sums, mut state, others } = found;
-            state.join(others);
-            settings.finish(&network, &mut state, sums)
-        };
-        kernel::in_parts(on_cpu, parts, run, Found::join, finish).expect("a batch has a sequence")
-    }
-
-    fn after_update(&self, network: Network<C>) -> Network<C> {
-        decay_weights(self.signal.as_ref(), network)
-    }
-}
-
-impl<C: Cell> OnlineEstimator<C> for Eprop {
-    type State = EpropState;
-
-    fn start(&mut self, network: &Network<C>, batch: usize) -> EpropState {
-        let network = network.valid();
-        let summed = match self.settings.objective.rate.map(|rate| rate.averaging) {
-            None => SummedTraces::Off,
-            Some(RateAveraging::Batch | RateAveraging::Running { .. }) => SummedTraces::OverBatch(None),
-            Some(RateAveraging::PerTrial) => SummedTraces::PerTrial(Vec::new()),
-        };
-        let kappa = if self.signal.speaks_of_outputs() { network.readout.decay() } else { 0.0 };
-        let traces =
-            |layer: &RecurrentLayer<C>| EligibilityTraces::new(kappa, layer.synapses(batch), summed.clone());
-        let voltage_traces =
-            |layer: &RecurrentLayer<C>| EligibilityTraces::new(0.0, layer.synapses(batch), SummedTraces::Off);
-        EpropState {
-            signal: self.signal.clone(),
-            traces: network.layers.iter().map(traces).collect(),
-            voltage_traces: match self.settings.objective.voltage {
-                Some(_) => network.layers.iter().map(voltage_traces).collect(),
-                None => Vec::new(),
-            },
-            readout: ReadoutTraces::new([batch, network.neurons()]),
-            spikes: SpikeCounter::new(&network, batch, self.settings.objective.rate.as_ref()),
-            rate_gradients: vec![None; network.layers.len()],
-            time: 0,
-            network: network.initial_state(batch),
-        }
-    }
-
-    fn feed(&mut self, network: &Network<C>, state: &mut EpropState, piece: &Batch) -> Estimate {
-        let on_cpu = kernel::is_on_cpu(&network.readout.weight.val().without_autodiff());
-        let settings = self.settings;
-        check(network, state, piece);
-        let (network, piece) = (network.valid(), piece.clone());
-        kernel::in_pool(on_cpu, move || {
-            let sums = settings.run(&network, state, &piece, true, None);
-            settings.finish(&network, state, sums)
-        })
-    }
-}
-
-/// # Panics
-///
-/// If batch, network and state do not fit each other.
-fn check<C: Cell>(network: &Network<C>, state: &EpropState, batch: &Batch) {
-    check_batch(network, batch);
-    state.network.check(network, batch.size());
-}
-
-impl<C: Cell> Found<C> {
-    /// Takes over what was found in other sequences of the batch.
-    fn join(mut self, mut other: Self) -> Self {
-        self.sums = self.sums.join(other.sums);
-        for (mine, other) in self.state.traces.iter_mut().zip(&mut other.state.traces) {
-            mine.add_sum(other);
-        }
-        self.others.push(other.state);
-        self.others.extend(other.others);
-        self
-    }
-}
-
-impl EpropState {
-    /// Takes over what was counted in other sequences of the batch, which have ended.
-    fn join(&mut self, others: Vec<Self>) {
-        if others.is_empty() {
-            return;
-        }
-        let (spikes, traces): (Vec<_>, Vec<_>) =
-            others.into_iter().map(|other| (other.spikes, other.traces)).unzip();
-        self.spikes.join(spikes);
-        for (layer, mine) in self.traces.iter_mut().enumerate() {
-            mine.join_trials(traces.iter().map(|traces| traces[layer].clone()).collect());
-        }
-    }
-}
-
 impl Sums {
     /// The sums of two parts; the outputs of both.
-    fn join(mut self, other: Self) -> Self {
+    pub(super) fn join(mut self, other: Self) -> Self {
         for (mine, other) in self.layers.iter_mut().zip(other.layers) {
             other.into_iter().for_each(|other| add(mine, other));
         }
