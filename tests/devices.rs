@@ -6,7 +6,7 @@
 use burn::tensor::{DType, Device, TensorCreationOptions};
 use burn_eprop::estimator::{BoundaryLearning, Eprop3};
 use burn_eprop::kernel::{by_tensor_operations, is_supported};
-use burn_eprop::loss::{RateAveraging, RateRegularization};
+use burn_eprop::loss::{RateAveraging, RateRegularization, VoltageRegularization};
 use burn_eprop::network::GradientPaths;
 use burn_eprop::surrogate::SurrogateShape;
 use burn_eprop::{Cell, Loss, Objective};
@@ -34,6 +34,9 @@ fn main() {
     add_one_shot_trials_of_wgpu(&mut trials, "lif", lif, &wgpu);
     add_one_shot_trials_of_wgpu(&mut trials, "alif", alif, &wgpu);
     add_one_shot_trials_of_wgpu(&mut trials, "lstm", lstm, &wgpu);
+    add_trials_of_voltages(&mut trials, "lif", lif, &wgpu);
+    add_trials_of_voltages(&mut trials, "alif", alif, &wgpu);
+    add_trials_of_voltages(&mut trials, "alif per neuron", alif_per_neuron, &wgpu);
     let of_shape = &SHAPES[..1];
     add_trials_of_wgpu(&mut trials, "lif", lif, &SHAPES, &wgpu);
     add_trials_of_wgpu(&mut trials, "lif per neuron", lif_per_neuron, of_shape, &wgpu);
@@ -48,6 +51,8 @@ fn main() {
 #[derive(Debug, Clone, Copy)]
 enum Method {
     Eprop,
+    /// With voltage regularisation.
+    EpropOfVoltages,
     Bptt,
     BpttByKernels,
     /// In windows of so many steps, with a synthetic gradient that learns by BP(λ).
@@ -64,6 +69,27 @@ fn add_trials<C: Cell + 'static>(trials: &mut Vec<Trial>, cell: &str, build: Bui
             }));
         }
     }
+}
+
+fn add_trials_of_voltages<C: Cell + 'static>(
+    trials: &mut Vec<Trial>,
+    cell: &str,
+    build: Build<C>,
+    wgpu: &OpenedWgpu,
+) {
+    let (method, case) = (Method::EpropOfVoltages, || case(vec![9, 7], 16));
+    trials.push(Trial::test(format!("ndarray {cell} {method:?}"), move || {
+        compare(&case(), build, &DeviceName::NdArray.open()?, DType::F64, method, 1e-10)
+    }));
+    trials.push(Trial::test(format!("flex {cell} {method:?} by tensor operations"), move || {
+        let flex = DeviceName::Flex.open()?;
+        let find = || find(&case(), build, &flex, DType::F64, method);
+        agree(&by_tensor_operations(find), &find(), 1e-10)
+    }));
+    let wgpu = wgpu.clone();
+    trials.push(Trial::ignorable_test(format!("wgpu {cell} {method:?}"), move || {
+        on_wgpu(&wgpu, |device| compare(&case(), build, device, DType::F32, method, 1e-4))
+    }));
 }
 
 /// Every small operation costs a launch: sequences are short.
@@ -162,6 +188,27 @@ fn case(neurons: Vec<usize>, steps: usize) -> Case {
     Case { neurons, steps, refractory_steps: 3, unequal_lengths: true, mask: true, objective, ..Case::new(0) }
 }
 
+fn find<C: Cell>(case: &Case, build: Build<C>, device: &Device, dtype: DType, method: Method) -> Findings {
+    let problem = Problem::new(case, build, &TensorCreationOptions::from((device, dtype)));
+    match method {
+        Method::Eprop => problem.estimate(problem.eprop(7)),
+        Method::EpropOfVoltages => {
+            let objective = problem.objective.with_voltage(VoltageRegularization { strength: 3.0 });
+            let problem = Problem { objective, ..problem };
+            problem.estimate(problem.eprop(7))
+        }
+        Method::Bptt => problem.estimate(problem.bptt(GradientPaths::ALL)),
+        Method::BpttByKernels => problem.estimate(problem.bptt(GradientPaths::ALL).with_kernels(true)),
+        Method::Eprop3(window) => {
+            let network = with_module(&problem.network);
+            let problem = Problem { network, ..problem };
+            let learning = BoundaryLearning { lambda: 0.8, discount: 0.9 };
+            let eprop3 = Eprop3::new(problem.objective, window).with_boundary_learning(learning);
+            problem.estimate(eprop3.with_outputs(true))
+        }
+    }
+}
+
 /// Compares what is found on Flex and on another device.
 fn compare<C: Cell>(
     case: &Case,
@@ -171,21 +218,7 @@ fn compare<C: Cell>(
     method: Method,
     tolerance: f64,
 ) -> Result<(), Failed> {
-    let find = |device: &Device| -> Findings {
-        let problem = Problem::new(case, build, &TensorCreationOptions::from((device, dtype)));
-        match method {
-            Method::Eprop => problem.estimate(problem.eprop(7)),
-            Method::Bptt => problem.estimate(problem.bptt(GradientPaths::ALL)),
-            Method::BpttByKernels => problem.estimate(problem.bptt(GradientPaths::ALL).with_kernels(true)),
-            Method::Eprop3(window) => {
-                let network = with_module(&problem.network);
-                let problem = Problem { network, ..problem };
-                let learning = BoundaryLearning { lambda: 0.8, discount: 0.9 };
-                let eprop3 = Eprop3::new(problem.objective, window).with_boundary_learning(learning);
-                problem.estimate(eprop3.with_outputs(true))
-            }
-        }
-    };
+    let find = |device: &Device| find(case, build, device, dtype, method);
     let reference = find(&DeviceName::Flex.open()?);
     reference.assert_active::<C>();
     agree(&find(device), &reference, tolerance)

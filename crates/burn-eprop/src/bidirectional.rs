@@ -48,15 +48,14 @@ impl<C: Cell> Bidirectional<C> {
         Self { forward, backward }
     }
 
-    /// y of each network by itself, [batch, time, outputs], both in the batch's order of time.
-    fn outputs(&self, batch: &Batch) -> [Tensor<3>; 2] {
-        let forward = self.forward.valid().forward(batch.inputs().clone());
-        let backward = self.backward.valid().forward(batch.reversed().inputs().clone());
-        [forward, batch.flip(backward)]
-    }
-
-    fn views_of(batch: &Batch, [forward, backward]: [Tensor<3>; 2]) -> [Batch; 2] {
-        [batch.clone().adding(backward), batch.reversed().adding(batch.flip(forward))]
+    /// y of each network by itself, [batch, time, outputs], both in the batch's order of time, and the batch as the backward network sees it.
+    fn outputs(&self, batch: &Batch) -> ([Tensor<3>; 2], Batch) {
+        let reversed = batch.reversed();
+        let run = |network: &Network<C>, batch: &Batch| {
+            network.valid().forward(batch.inputs().clone().without_autodiff())
+        };
+        let (forward, backward) = (run(&self.forward, batch), run(&self.backward, &reversed));
+        ([forward, batch.flip(backward)], reversed)
     }
 }
 
@@ -70,7 +69,8 @@ impl<C: Cell> RecurrentModel for Bidirectional<C> {
 
     /// Each with the other's outputs added to its own.
     fn views(&self, batch: &Batch) -> Vec<Batch> {
-        Self::views_of(batch, self.outputs(batch)).into()
+        let ([forward, backward], reversed) = self.outputs(batch);
+        vec![batch.clone().adding(backward), reversed.adding(batch.flip(forward))]
     }
 
     fn evaluate(&self, batch: &Batch, objective: &Objective) -> Evaluation {
@@ -84,12 +84,11 @@ impl<C: Cell> RecurrentModel for Bidirectional<C> {
         }
     }
 
-    /// The estimator goes through one network after the other. The estimate's outputs are those of both together.
+    /// The estimator goes through one network after the other. The estimate's outputs, where it is asked for them, are those of both together.
     fn estimate(&self, estimator: &mut impl GradientEstimator<C>, batch: &Batch) -> Estimate {
-        let [forward, backward] = self.outputs(batch);
-        let [of_forward, of_backward] = Self::views_of(batch, [forward.clone(), backward.clone()]);
-        let of_forward = estimator.estimate(&self.forward, &of_forward);
-        let of_backward = estimator.estimate(&self.backward, &of_backward);
+        let ([forward, backward], reversed) = self.outputs(batch);
+        let of_forward = estimator.estimate(&self.forward, &batch.clone().adding(backward.clone()));
+        let of_backward = estimator.estimate(&self.backward, &reversed.adding(batch.flip(forward)));
         let mut gradients = GradientsAccumulator::new();
         gradients.accumulate(self, of_forward.gradients);
         gradients.accumulate(self, of_backward.gradients);
@@ -97,7 +96,7 @@ impl<C: Cell> RecurrentModel for Bidirectional<C> {
             loss: of_forward.loss,
             rate_loss: of_forward.rate_loss + of_backward.rate_loss,
             voltage_loss: of_forward.voltage_loss + of_backward.voltage_loss,
-            outputs: Some(forward + backward),
+            outputs: of_forward.outputs.map(|forward| forward + backward),
             firing_rates: [of_forward.firing_rates, of_backward.firing_rates].concat(),
             gradients: gradients.grads(),
         }

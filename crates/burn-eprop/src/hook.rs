@@ -262,10 +262,10 @@ impl<E, S> OptimizerHook<E, S> {
     ///
     /// If the file cannot be read, or is of another kind of hook: with other sizes, another batch, another
     /// floating-point type or another κ.
-    pub fn load<C: Cell>(
+    pub fn load(
         mut self,
         path: impl AsRef<Path>,
-        network: &Network<C>,
+        model: &impl RecurrentModel,
     ) -> Result<Self, HookRecordError>
     where
         S: Carried,
@@ -277,7 +277,7 @@ impl<E, S> OptimizerHook<E, S> {
         let (bytes, _, _) = optimizer.into_parts();
         let optimizer = OptimizerRecord::from_bytes(bytes).map_err(|error| failed(error.to_string()))?;
 
-        let weights = network.valid().options();
+        let weights = model.networks()[0].valid().options();
         let entries =
             entries.into_iter().map(|(name, data)| (name.strip_prefix(STREAM).unwrap_or(&name).into(), data));
         let mut archive = Archive::reader(entries.collect(), weights);

@@ -89,7 +89,9 @@ pub(crate) enum Purpose {
     Outputs,
     /// The derivatives of the steps as well.
     Traces,
-    /// Everything that monitors look at.
+    /// The steps as well.
+    Steps,
+    /// Everything that monitors look at, by the cell's own steps.
     Record,
 }
 
@@ -196,13 +198,15 @@ impl<C: Cell> RecurrentLayer<C> {
         let weights = self.weights();
         let simulated = match purpose {
             Purpose::Record => None,
+            Purpose::Steps => self.simulate_and_replay(&weights, state, &inputs),
             Purpose::Outputs | Purpose::Traces => {
-                self.cell.simulate(&weights.chunk(state.clone(), inputs.clone()))
+                let chunk = weights.chunk(state.clone(), inputs.clone());
+                self.cell.simulate(&chunk).map(|chunk| (chunk, None))
             }
         };
         let (outputs, after, linearization, transition) = match simulated {
-            Some(SimulatedChunk { outputs, state, linearization, .. }) => {
-                (outputs, state, Some(linearization), None)
+            Some((SimulatedChunk { outputs, state, linearization, .. }, transition)) => {
+                (outputs, state, Some(linearization), transition)
             }
             None => {
                 let record = if purpose == Purpose::Outputs { Record::Nothing } else { Record::Outside };
@@ -217,6 +221,23 @@ impl<C: Cell> RecurrentLayer<C> {
         let pre =
             if purpose == Purpose::Outputs { Vec::new() } else { self.presynaptic(inputs, before, &outputs) };
         LayerChunk { outputs, pre, linearization, transition }
+    }
+
+    /// A chunk by the cell's kernel, and its steps; `None` where it has no kernel or cannot replay them.
+    fn simulate_and_replay(
+        &self,
+        weights: &LayerWeights,
+        state: &CellState,
+        inputs: &Tensor<3>,
+    ) -> Option<(SimulatedChunk, Option<Transition>)> {
+        if !self.cell.can_replay() || !kernel::is_on_cpu(inputs) {
+            return None;
+        }
+        let simulated = self.cell.simulate(&weights.chunk(state.clone(), inputs.clone()))?;
+        let pre = self.presynaptic(inputs.clone(), state.output.clone(), &simulated.outputs);
+        let currents = weights.currents(&pre, C::CURRENTS);
+        let transition = self.cell.replay(state, &currents, &simulated.outputs)?;
+        Some((simulated, Some(transition)))
     }
 
     /// Inputs, the layer's own outputs one step ago, and 1 for a bias.

@@ -86,8 +86,9 @@ impl RateRegularization {
 ///
 /// `E_v = (c/2) Σ_j Σ_t ([v_j^t − Θ_j^t]₊² + [−v_j^t − θ]₊²)`, a mean over the sequences that have a step.
 ///
-/// Outside of that range the pseudo-derivative vanishes, and with it all that a neuron learns from. The thresholds are constants of the
-/// regulariser: it moves potentials, not adaptation. It is a sum over time, so that it holds streams that do not end as well.
+/// Far from Θ the pseudo-derivative vanishes (for the piecewise-linear one, beyond Θ ± θ), and with it all that a neuron learns from. The
+/// thresholds are constants of the regulariser: it moves potentials, not adaptation. It is a sum over time, so that it holds streams that
+/// do not end as well.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct VoltageRegularization {
     /// c.
@@ -103,8 +104,8 @@ pub struct Objective {
     pub reduction: Reduction,
     /// Firing-rate regularisation; its loss is reported beside the task's, not in it.
     pub rate: Option<RateRegularization>,
-    /// Voltage regularisation, by [`Eprop`](crate::estimator::Eprop) and [`Bptt`](crate::estimator::Bptt) of cells with a membrane
-    /// potential; its loss is reported beside the task's as well.
+    /// Voltage regularisation, by [`Eprop`](crate::estimator::Eprop) and [`Bptt`](crate::estimator::Bptt) of cells with a
+    /// [membrane potential](crate::Cell::voltage_excess), which panic for others; its loss is reported beside the task's as well.
     pub voltage: Option<VoltageRegularization>,
 }
 

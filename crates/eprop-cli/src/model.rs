@@ -12,7 +12,7 @@ use burn_eprop::init::Initializer;
 use burn_eprop::readout::LeakyReadoutConfig;
 use burn_eprop::{Cell, Network, NetworkConfig};
 
-use crate::config::{RunConfig, SyntheticName};
+use crate::config::{NetworkSettings, RunConfig, SyntheticName};
 use crate::method::{CellName, Model};
 use crate::task::values;
 
@@ -46,7 +46,7 @@ pub trait WithModel {
 ///
 /// If one is out of range.
 pub fn validate(config: &RunConfig) -> Result<()> {
-    check_size(config.cell, config.batch, 1, config.network.neurons)?;
+    check_sizes(config, 1)?;
     network_config(config, 1, 1).validate()?;
     match config.cell {
         CellName::Lif => lif(config).validate()?,
@@ -72,10 +72,21 @@ pub fn check_size(cell: CellName, batch: usize, inputs: usize, neurons: usize) -
     Ok(())
 }
 
+fn check_sizes(config: &RunConfig, inputs: usize) -> Result<()> {
+    let NetworkSettings { neurons, layers, .. } = config.network;
+    check_size(config.cell, config.batch, inputs, neurons)?;
+    if layers > 1 {
+        let of_all = check_size(config.cell, config.batch.saturating_mul(layers), neurons, neurons);
+        of_all.with_context(|| format!("{layers} layers, as many as sequences of one"))?;
+    }
+    Ok(())
+}
+
 /// Refuses a synthetic gradient whose weights no machine holds.
 fn check_module(config: &RunConfig, outputs: usize) -> Result<()> {
     // z, up to two hidden values, y.
-    let width = config.network.neurons.saturating_mul(3).saturating_add(outputs);
+    let neurons = config.network.neurons.saturating_mul(config.network.layers);
+    let width = neurons.saturating_mul(3).saturating_add(outputs);
     let weights = match config.synthetic.kind {
         SyntheticName::None => 0,
         SyntheticName::Linear | SyntheticName::BpLambda => width.saturating_mul(width),
@@ -112,9 +123,10 @@ pub fn network<C: Cell>(
     [inputs, outputs]: [usize; 2],
     device: &Device,
 ) -> Result<Network<C>> {
-    check_size(config.cell, config.batch, inputs, config.network.neurons)?;
+    check_sizes(config, inputs)?;
     check_module(config, outputs)?;
-    let network = network_config(config, inputs, outputs).init(vec![cell], device);
+    let cells = vec![cell; config.network.layers];
+    let network = network_config(config, inputs, outputs).init(cells, device);
     Ok(match config.synthetic.module(config.seed) {
         Some(module) => network.with_synthetic_gradient(&module),
         None => network,

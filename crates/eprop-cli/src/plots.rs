@@ -63,8 +63,8 @@ fn draw_learning_curve(task: &dyn Task, rows: &Table, folder: &RunFolder) -> Res
     Ok(learning_curve(file, "Learning curve", "iteration", loss, Some(score))?)
 }
 
-/// Inputs, neurons, learning signal, a trace and outputs of one sequence of the test split; of a bidirectional model, those of the
-/// forward network and the outputs of both.
+/// Inputs, neurons of the lowest layer, learning signal, a trace and outputs of one sequence of the test split; of a bidirectional model,
+/// those of the forward network and the outputs of both.
 fn draw_activity<M: RecurrentModel>(
     model: &M,
     task: &dyn Task,
@@ -88,7 +88,7 @@ fn draw_activity<M: RecurrentModel>(
         mask: values(&batch.weights()),
         dt_ms,
     };
-    let mut panels = vec![task.input_panel(&shown), neuron_panel(layer, config)];
+    let mut panels = vec![task.input_panel(&shown), neuron_panel(layer, config, record.layers.len())];
     panels.extend(learning_panels(layer, dt_ms));
     panels.extend(task.output_panels(&shown));
     let title = format!("{}: from the test split, after training", task.title());
@@ -103,18 +103,22 @@ fn first_sequence(batch: &Batch) -> Batch {
     Batch::new(cut(batch.inputs()), cut(batch.targets())).with_mask(weights)
 }
 
-fn neuron_panel(layer: &LayerRecord, config: &RunConfig) -> Panel {
+fn neuron_panel(layer: &LayerRecord, config: &RunConfig, layers: usize) -> Panel {
+    let title = |what: &str| match layers {
+        1 => what.to_owned(),
+        _ => format!("{what} of layer 1 of {layers}"),
+    };
     let outputs = values(&layer.outputs);
     let count = layer.outputs.dims()[2];
     let dt_ms = config.network.dt_ms;
     if outputs.iter().all(|&z| z == 0.0 || z == 1.0) {
-        return Panel::Raster(Raster::from_steps("Neurons", "neuron", dt_ms, &outputs, count as u32));
+        return Panel::Raster(Raster::from_steps(title("Neurons"), "neuron", dt_ms, &outputs, count as u32));
     }
     let shown = (0..count.min(4)).map(|unit| {
         let y: Vec<f32> = outputs.iter().skip(unit).step_by(count).copied().collect();
         Series::sampled(format!("unit {unit}"), dt_ms, &y)
     });
-    Panel::Lines(Lines::new("Units", "output", shown.collect()))
+    Panel::Lines(Lines::new(title("Units"), "output", shown.collect()))
 }
 
 /// The learning signal of the neuron that learns most, and the trace of one of its synapses.

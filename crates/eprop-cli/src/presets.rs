@@ -66,6 +66,7 @@ fn pattern_generation(cell: CellName, method: MethodName) -> RunConfig {
         validation: None,
         network: NetworkSettings {
             neurons: 100,
+            layers: 1,
             bidirectional: false,
             dt_ms: 1.0,
             tau_membrane_ms: 30.0,
@@ -118,6 +119,7 @@ fn spoken_digits(cell: CellName, method: MethodName) -> RunConfig {
         lr: 5e-3,
         network: NetworkSettings {
             neurons: 200,
+            layers: 1,
             bidirectional: false,
             dt_ms: 10.0,
             tau_membrane_ms: 200.0,
@@ -189,7 +191,8 @@ fn character_model(cell: CellName, method: MethodName) -> RunConfig {
     }
 }
 
-/// Evidence accumulation as in Bellec et al. 2019.
+/// Evidence accumulation as in Bellec et al. 2019, but for a larger learning rate (1e-2, falling, for 5e-3) and recurrent weights that start
+/// at half their size, with which more seeds come below 7 % errors within 500 iterations.
 fn evidence_accumulation(cell: CellName, method: MethodName) -> RunConfig {
     let pattern = pattern_generation(cell, method);
     let lstm = cell == CellName::Lstm;
@@ -198,7 +201,7 @@ fn evidence_accumulation(cell: CellName, method: MethodName) -> RunConfig {
         iterations: 500,
         batch: 32,
         chunk: 250,
-        lr: 5e-3,
+        lr: 1e-2,
         schedule: Schedule::Cosine,
         validation: Some(ValidationSettings { every: 20, criterion: 0.93, stop: false }),
         network: NetworkSettings {
@@ -209,6 +212,7 @@ fn evidence_accumulation(cell: CellName, method: MethodName) -> RunConfig {
             threshold: 0.6,
             refractory_steps: 5,
             input_normalization: InputNormalization::Unit,
+            recurrent_gain: if lstm { 1.0 } else { 0.5 },
             feedback_deviation: Some(1.0),
             tau_readout_ms: if lstm { 0.0 } else { 20.0 },
             ..pattern.network.clone()
@@ -228,7 +232,8 @@ fn store_recall(cell: CellName, method: MethodName) -> RunConfig {
         task: TaskName::StoreRecall,
         iterations: 150,
         batch: 128,
-        validation: Some(ValidationSettings { every: 5, criterion: 0.95, stop: false }),
+        lr: 5e-3,
+        validation: Some(ValidationSettings { every: 10, criterion: 0.95, stop: false }),
         network: NetworkSettings {
             tau_adaptation_ms: 1200.0,
             // 1.7 (1 − ρ), for a threshold of θ + β a with a ← ρ a + z.
@@ -236,6 +241,7 @@ fn store_recall(cell: CellName, method: MethodName) -> RunConfig {
             adaptive_share: 0.4,
             threshold: 0.03,
             input_normalization: InputNormalization::OneMinusDecay,
+            recurrent_gain: 1.0,
             ..evidence.network.clone()
         },
         evidence_accumulation: None,
@@ -257,7 +263,12 @@ fn delayed_choice(cell: CellName, method: MethodName) -> RunConfig {
         update: if online { Update::Window } else { Update::Sequence },
         lr: 5e-3,
         validation: None,
-        network: NetworkSettings { neurons: 50, tau_adaptation_ms: 200.0, ..evidence.network.clone() },
+        network: NetworkSettings {
+            neurons: 50,
+            tau_adaptation_ms: 200.0,
+            recurrent_gain: 1.0,
+            ..evidence.network.clone()
+        },
         rate: None,
         reward: Some(RewardSettings {
             discount: 0.95,

@@ -77,8 +77,7 @@ pub fn resume(path: &Path, interrupted: &AtomicBool) -> Result<Ending> {
     let config = RunConfig::read(&folder.file(CONFIG))?;
     let device = config.device.open()?;
     let checkpoint = Checkpoint::last(&folder, config.iterations)?;
-    let open = || folder.remove(EVALUATION).map(|()| folder);
-    begin(&config, open, checkpoint, &device, interrupted)
+    begin(&config, || Ok(folder), checkpoint, &device, interrupted)
 }
 
 /// Looks at task and data before there is a folder.
@@ -182,6 +181,8 @@ impl Run<'_> {
             ensure!(fits, "the checkpoint of {} is not that of its settings", self.folder.path().display());
             metrics = checkpoint.metrics;
         }
+        // What was reached before is no longer so.
+        self.folder.remove(EVALUATION)?;
         (0..metrics.len()).for_each(|_| drop(scheduler.step()));
         let mut progress = Progress::new(self.iterations);
         let started = Instant::now();
@@ -270,8 +271,9 @@ impl Run<'_> {
 
 /// What a person sees of the last iteration.
 fn message(metrics: &Table) -> String {
-    let names = ["iteration", "rate_loss", "gradient_norm", "learning_rate"];
-    let shown = metrics.columns().iter().filter(|column| !names.contains(&column.as_str()));
+    let names = ["iteration", "rate_loss", "voltage_loss", "gradient_norm", "learning_rate"];
+    let hidden = |column: &str| names.contains(&column) || column.ends_with("_lr");
+    let shown = metrics.columns().iter().filter(|column| !hidden(column));
     let numbers = shown.map(|column| (column, metrics.last(column)));
     let known = numbers.filter(|(_, number)| number.is_finite());
     let parts = known.map(|(column, number)| match column.strip_suffix("_hz") {

@@ -230,9 +230,9 @@ impl Cell for Alif {
         self.decay.shared().and(self.adaptation_decay.shared()).is_some()
     }
 
-    fn replay(&self, currents: &[Tensor<3>], outputs: &Tensor<3>) -> Option<Transition> {
+    fn replay(&self, before: &CellState, currents: &[Tensor<3>], outputs: &Tensor<3>) -> Option<Transition> {
         let adaptation = Some(&self.adaptation_decay);
-        self.firing.replay(&currents[0], outputs, &self.decay, &self.input_factor, adaptation)
+        self.firing.replay(before, &currents[0], outputs, &self.decay, &self.input_factor, adaptation)
     }
 
     fn voltage_excess(&self, transition: &Transition) -> Option<Tensor<2>> {

@@ -1,7 +1,7 @@
 //! What spiking cells share: threshold crossing, refractoriness and the pseudo-derivative.
 
-use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
+use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::{CellState, Folded, Linearization, SimulatedChunk, SynapticChunk, Transition};
@@ -10,16 +10,23 @@ use crate::error::ConfigError;
 use crate::kernel::{self, List, SpikingChunk, SpikingDynamics};
 use crate::surrogate::PseudoDerivative;
 
-/// Values [steps, batch, neurons] some steps later, 0 before.
-fn later(values: &Tensor<3>, by: usize) -> Tensor<3> {
-    let [steps, batch, neurons] = values.dims();
-    let by = by.min(steps);
-    let zeros = Tensor::zeros([by, batch, neurons], (&values.device(), values.dtype()));
-    match by {
-        0 => values.clone(),
-        _ if by == steps => zeros,
-        _ => Tensor::cat(vec![zeros, values.clone().narrow(0, 0, steps - by)], 0),
+/// Values [steps, batch, neurons] one step later, from what was before the first, [batch, neurons].
+fn delayed(values: &Tensor<3>, before: &Tensor<2>) -> Tensor<3> {
+    let steps = values.dims()[0];
+    let first = before.clone().unsqueeze_dim(0);
+    match steps {
+        1 => first,
+        _ => Tensor::cat(vec![first, values.clone().narrow(0, 0, steps - 1)], 0),
     }
+}
+
+/// x^t = decay · x^{t−1} + input^t from x^0 = `before`.
+fn low_pass_from(before: &Tensor<2>, input: Tensor<3>, decay: f64) -> Tensor<3> {
+    let steps = input.dims()[0];
+    let powers: Vec<f64> = (1..=steps).map(|step| decay.powi(step as i32)).collect();
+    let options = (&before.clone().without_autodiff().device(), before.dtype());
+    let powers = Tensor::<1>::from_data(TensorData::new(powers, [steps]), options).reshape([steps, 1, 1]);
+    kernel::filter(input, decay) + powers * before.clone().unsqueeze_dim(0)
 }
 
 /// Factor ζ of the synaptic current in a leaky membrane, `v^t = α v^{t−1} + ζ I^t`.
@@ -175,6 +182,7 @@ impl Firing {
     /// CPU: Burn's fusion on wgpu (0.22.1) was seen to overwrite zeros that several tensors were shifted with.
     pub(super) fn replay(
         &self,
+        before: &CellState,
         current: &Tensor<3>,
         spikes: &Tensor<3>,
         decay: &NeuronConstant,
@@ -185,30 +193,45 @@ impl Firing {
         let [steps, batch, neurons] = spikes.dims();
         let rows = |tensor: &Tensor<3>| tensor.clone().reshape([steps * batch, neurons]);
         let input = input_factor.scale(rows(current)).reshape([steps, batch, neurons]);
-        let v = kernel::filter(input - later(spikes, 1).mul_scalar(self.threshold), decay);
-        let mut hidden = vec![v];
+        let earlier = delayed(spikes, &before.output);
+        let reset = earlier.clone().mul_scalar(self.threshold);
+        let mut hidden = vec![low_pass_from(&before.hidden[0], input - reset, decay)];
         if let Some(decay) = adaptation_decay {
-            hidden.push(kernel::filter(spikes.clone(), decay.shared()?));
+            hidden.push(low_pass_from(&before.hidden[1], spikes.clone(), decay.shared()?));
         }
-        let counter = self.counter(&spikes.clone().detach());
-        let state = |values: &dyn Fn(&Tensor<3>) -> Tensor<3>| CellState {
-            hidden: hidden.iter().map(|hidden| rows(&values(hidden))).collect(),
-            carried: vec![rows(&values(&counter))],
-            output: rows(&values(spikes)),
+        let counter = match self.is_refractory() {
+            true => self.counter(&before.carried[0].clone().detach(), &spikes.clone().detach()),
+            false => before.carried[0].clone().unsqueeze_dim::<3>(0).repeat_dim(0, steps),
+        };
+        let earlier_hidden =
+            hidden.iter().zip(&before.hidden).map(|(hidden, before)| delayed(hidden, before));
+        let state = |hidden: Vec<Tensor<3>>, counter: &Tensor<3>, output: &Tensor<3>| CellState {
+            hidden: hidden.iter().map(rows).collect(),
+            carried: vec![rows(counter)],
+            output: rows(output),
         };
         Some(Transition {
-            before: state(&|values| later(values, 1)),
+            before: state(earlier_hidden.collect(), &delayed(&counter, &before.carried[0]), &earlier),
             currents: vec![rows(current)],
-            after: state(&Tensor::clone),
+            after: state(hidden, &counter, spikes),
         })
     }
 
-    /// The refractory counter after each step, for spikes [steps, batch, neurons] from the initial state: n_ref − 1 − k where the last
-    /// one was k steps ago. Of n_ref − 1 successive steps no more than one has a spike.
-    fn counter(&self, spikes: &Tensor<3>) -> Tensor<3> {
-        let silent = self.refractory_steps.saturating_sub(1);
-        let since = (0..silent).map(|ago| later(spikes, ago).mul_scalar((silent - ago) as f64));
-        since.reduce(|sum, part| sum + part).unwrap_or_else(|| spikes.zeros_like())
+    /// The refractory counter after each step, for spikes [steps, batch, neurons] that follow on a counter: n_ref − 1 − k where the last one
+    /// was k steps ago, and what is left of the counter. Of n_ref − 1 successive steps no more than one has a spike.
+    fn counter(&self, before: &Tensor<2>, spikes: &Tensor<3>) -> Tensor<3> {
+        let nothing = before.zeros_like();
+        let mut ago = spikes.clone();
+        let mut counter = spikes.zeros_like();
+        for left in (1..self.refractory_steps).rev() {
+            counter = counter + ago.clone().mul_scalar(left as f64);
+            ago = delayed(&ago, &nothing);
+        }
+        let steps = spikes.dims()[0];
+        let passed: Vec<f64> = (1..=steps).map(|step| step as f64).collect();
+        let options = (&before.device(), before.dtype());
+        let passed = Tensor::<1>::from_data(TensorData::new(passed, [steps]), options).reshape([steps, 1, 1]);
+        counter + relu(before.clone().unsqueeze_dim::<3>(0) - passed)
     }
 
     /// One refractory step or none leaves no step silent.

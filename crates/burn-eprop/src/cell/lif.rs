@@ -171,8 +171,8 @@ impl Cell for Lif {
         self.decay.shared().is_some()
     }
 
-    fn replay(&self, currents: &[Tensor<3>], outputs: &Tensor<3>) -> Option<Transition> {
-        self.firing.replay(&currents[0], outputs, &self.decay, &self.input_factor, None)
+    fn replay(&self, before: &CellState, currents: &[Tensor<3>], outputs: &Tensor<3>) -> Option<Transition> {
+        self.firing.replay(before, &currents[0], outputs, &self.decay, &self.input_factor, None)
     }
 
     fn voltage_excess(&self, transition: &Transition) -> Option<Tensor<2>> {

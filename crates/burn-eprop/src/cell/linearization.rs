@@ -59,15 +59,20 @@ impl Linearization {
         self.d.len()
     }
 
-    /// The same with the first hidden value in place of the output, [rows, neurons] of it: C and D are its own.
-    pub(crate) fn of_first_hidden(&self) -> Self {
+    /// The same with the first hidden value, times a factor [rows, neurons], in place of the output. Where the factor is 0, so are C and D.
+    pub(crate) fn of_first_hidden(&self, factor: &Tensor<2>) -> Self {
         match &self.folded {
             Some(Folded { gain, .. }) => {
-                let direct = self.some().zeros_like() + gain.clone().unsqueeze();
+                let direct = factor.clone() * gain.clone().unsqueeze();
                 let folded = self.folded.clone();
                 Self { folded, a: Vec::new(), b: Vec::new(), c: Vec::new(), d: vec![Some(direct)] }
             }
-            None => Self { c: self.a[0].clone(), d: self.b[0].clone(), ..self.clone() },
+            None => {
+                let scaled = |row: &[Option<Tensor<2>>]| {
+                    row.iter().map(|coefficient| Some(coefficient.clone()? * factor.clone())).collect()
+                };
+                Self { c: scaled(&self.a[0]), d: scaled(&self.b[0]), ..self.clone() }
+            }
         }
     }
 

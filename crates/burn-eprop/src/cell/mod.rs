@@ -93,16 +93,24 @@ pub trait Cell: Module + ModuleDisplay {
         false
     }
 
-    /// The steps of a whole sequence, from the initial state, of which the outputs are known, without going through them one
-    /// by one: in the autodiff graph of the currents and outputs, each [steps, batch, neurons], if they are in one. `None`
-    /// where the cell knows no way to do so.
-    fn replay(&self, _currents: &[Tensor<3>], _outputs: &Tensor<3>) -> Option<Transition> {
+    /// The steps from a state on, of which the outputs are known, without going through them one by one: in the autodiff graph of the
+    /// state, the currents and the outputs, each [steps, batch, neurons], if they are in one. `None` where the cell knows no
+    /// way to do so.
+    fn replay(
+        &self,
+        _before: &CellState,
+        _currents: &[Tensor<3>],
+        _outputs: &Tensor<3>,
+    ) -> Option<Transition> {
         None
     }
 
     /// How far the membrane potential is beyond what [voltage regularisation](crate::loss::VoltageRegularization) asks for after the steps
-    /// in `transition`, [rows, neurons]: v − Θ where that is positive, v + θ where that is negative, and 0 between; as a function of v,
-    /// which is the first hidden value, alone. `None` for a cell without such a potential.
+    /// in `transition`, [rows, neurons]: v − Θ where that is positive, v + θ where that is negative, and 0 between. `None` for a
+    /// cell without such a potential.
+    ///
+    /// v must be the first hidden value, and Θ be detached from the autodiff graph: e-prop takes the excess itself for the derivative of half
+    /// its square with respect to v.
     fn voltage_excess(&self, _transition: &Transition) -> Option<Tensor<2>> {
         None
     }

@@ -39,7 +39,8 @@ impl Bptt {
     }
 
     /// Whether a cell's kernel may stand for its steps in the graph, where it has one (the default). Without, every
-    /// operation of every step is a node of Burn's autodiff: slower, and the reference for the kernels.
+    /// operation of every step is a node of Burn's autodiff: slower, and the reference for the kernels. There is none for voltage
+    /// regularisation along [other paths](Self::with_paths) than all, or elsewhere than on a CPU.
     pub fn with_kernels(self, kernels: bool) -> Self {
         Self { kernels, ..self }
     }
@@ -64,7 +65,7 @@ impl Bptt {
             steps.transitions.iter().enumerate().map(move |(index, transition)| {
                 let valid = chunk.valid.as_ref();
                 let valid = valid.map(|valid| valid.clone().narrow(0, index * rows, rows));
-                voltage_excess(&layer.cell, transition, batch, valid.as_ref()).0
+                voltage_excess(&layer.cell, transition, valid.as_ref()).0
             })
         });
         sum(layers.map(Some)).expect("a network has a layer, and a batch a step")

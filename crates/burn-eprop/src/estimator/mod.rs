@@ -49,7 +49,7 @@ pub struct Estimate {
     pub loss: f64,
     /// The firing-rate regulariser's loss, of the rates since the start of the sequence; 0 without one.
     pub rate_loss: f64,
-    /// The voltage regulariser's loss; 0 without one.
+    /// The voltage regulariser's loss, of this batch or piece; 0 without one.
     pub voltage_loss: f64,
     /// y, [batch, time, outputs], where asked for.
     pub outputs: Option<Tensor<3>>,
@@ -59,19 +59,16 @@ pub struct Estimate {
     pub gradients: GradientsParams,
 }
 
-/// Σ_t of squared [excesses](Cell::voltage_excess) of some steps, halved, and the excesses, [steps, batch, neurons], where valid.
+/// Half the sum of the squared [excesses](Cell::voltage_excess) of some steps, and the excesses, [steps · batch, neurons], where valid.
 pub(crate) fn voltage_excess<C: Cell>(
     cell: &C,
     transition: &Transition,
-    batch: usize,
     valid: Option<&Tensor<3>>,
-) -> (Tensor<1>, Tensor<3>) {
+) -> (Tensor<1>, Tensor<2>) {
     let excess = cell.voltage_excess(transition);
     let excess = excess.expect("voltage regularisation is for cells with a membrane potential");
-    let [rows, neurons] = excess.dims();
-    let excess = excess.reshape([rows / batch, batch, neurons]);
     let excess = match valid {
-        Some(valid) => excess * valid.clone(),
+        Some(valid) => excess * valid.clone().reshape([-1, 1]),
         None => excess,
     };
     ((excess.clone() * excess.clone()).sum().mul_scalar(0.5), excess)
@@ -90,7 +87,8 @@ pub trait GradientEstimator<C: Cell> {
     ///
     /// # Panics
     ///
-    /// If the batch's inputs or targets are not as many as the network's inputs and outputs.
+    /// If the batch's inputs or targets are not as many as the network's inputs and outputs, or voltages are to be held of a cell
+    /// without a membrane potential.
     fn estimate(&mut self, network: &Network<C>, batch: &Batch) -> Estimate;
 
     /// What the algorithm does to the network after an optimizer has updated it.
@@ -109,9 +107,9 @@ pub trait OnlineEstimator<C: Cell>: GradientEstimator<C> {
     /// The state before the first piece of a sequence.
     fn start(&mut self, network: &Network<C>, batch: usize) -> Self::State;
 
-    /// Loss and gradients of the next piece. Without updates in between, the task losses and the gradients of
-    /// the pieces sum to those of the whole sequence (for a mean loss, of pieces cut by [`Batch::piece`]).
-    /// Firing rates, and the regulariser's loss, are those since the sequence's start.
+    /// Loss and gradients of the next piece. Without updates in between, the task's and the voltage regulariser's losses and the gradients
+    /// of the pieces sum to those of the whole sequence (for a mean loss, of pieces cut by [`Batch::piece`]).
+    /// Firing rates, and the rate regulariser's loss, are those since the sequence's start.
     ///
     /// For [`TruncatedBptt`] and [`Eprop3`] this holds without rate regularisation and for pieces that end with a window.
     ///

@@ -6,6 +6,7 @@ use burn::tensor::{Gradients, Tensor};
 use crate::batch::BatchChunk;
 use crate::cell::{Cell, Linearization, Transition};
 use crate::eligibility::Presynaptic;
+use crate::kernel;
 use crate::loss::Objective;
 use crate::network::{
     GradientPaths, LayerNode, LayerWeights, Network, NetworkState, Record, RecurrentLayer, RunOptions,
@@ -23,8 +24,7 @@ pub(crate) struct WindowOptions {
     pub(crate) bounded: bool,
     /// Whether total derivatives dE/dz and presynaptic values are asked for.
     pub(crate) traces: bool,
-    /// Whether the steps are asked for: their derivatives outside of the graph, or the steps themselves in it, for which
-    /// the window begins with the initial state.
+    /// Whether the steps are asked for: their derivatives outside of the graph, or the steps themselves in it.
     pub(crate) record: Record,
 }
 
@@ -99,7 +99,8 @@ impl Window {
     ) -> Self {
         let WindowOptions { paths, kernels, bounded, traces, record } = options;
         let bounded = bounded || traces;
-        let replays = || network.layers.iter().all(|layer| layer.cell.can_replay());
+        let on_cpu = || kernel::is_on_cpu(&inputs.clone().without_autodiff());
+        let replays = || on_cpu() && network.layers.iter().all(|layer| layer.cell.can_replay());
         if kernels && (record != Record::InGraph || replays()) {
             let before = state.clone();
             let mut after = state.clone();
@@ -164,7 +165,7 @@ impl Window {
             let pre = presynaptic(layer, below, before.output.clone(), &node.outputs, options);
             let transitions = match options.record {
                 Record::InGraph => {
-                    vec![layer.cell.replay(&weights.currents(&pre, C::CURRENTS), &node.outputs)?]
+                    vec![layer.cell.replay(&before, &weights.currents(&pre, C::CURRENTS), &node.outputs)?]
                 }
                 _ => Vec::new(),
             };

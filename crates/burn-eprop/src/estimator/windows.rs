@@ -89,7 +89,7 @@ impl<const TRACES: bool> Windows<TRACES> {
     ///
     /// # Panics
     ///
-    /// If `window` is 0 or the objective is not [valid](Objective::validate).
+    /// If `window` is 0 or the objective is not [valid](Objective::validate), or asks for voltage regularisation.
     pub fn new(objective: Objective, window: usize) -> Self {
         assert!(window > 0, "a window has at least one step");
         Self {

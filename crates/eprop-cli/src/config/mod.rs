@@ -296,8 +296,8 @@ impl RunConfig {
             let has_potential = self.cell != CellName::Lstm;
             ensure!(has_potential, "[voltage] is for spiking cells; lstm has no membrane potential");
             ensure!(
-                !self.method.has_windows() && !self.task.has_rewards(),
-                "[voltage] is for eprop, bptt and readout, in tasks without rewards"
+                matches!(self.method, MethodName::Eprop | MethodName::Bptt) && !self.task.has_rewards(),
+                "[voltage] is for eprop and bptt, in tasks without rewards"
             );
         }
         if self.network.bidirectional {
@@ -307,7 +307,8 @@ impl RunConfig {
             );
             ensure!(
                 self.update == Update::Sequence,
-                "network.bidirectional is set, but update is window: in one direction a sequence must have ended"
+                "update is window, but network.bidirectional is set (as it is for timit): a network in both directions \
+                 learns from whole sequences; set it to false"
             );
         }
         SignalName::Adaptive.create(self.signal_decay).context("signal_decay")?;

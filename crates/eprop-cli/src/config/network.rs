@@ -6,13 +6,19 @@ use serde::{Deserialize, Serialize};
 
 use super::MAX_SIZE;
 
+/// Most layers.
+const MAX_LAYERS: usize = 100;
+
 /// Sizes and constants of the network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkSettings {
-    /// Number of neurons.
+    /// Number of neurons of a layer.
     pub neurons: usize,
-    /// Whether there are two networks of so many neurons, one for each direction of time.
+    /// Number of layers, each of which sees the outputs of the one below; the readout sees all.
+    #[serde(default = "one")]
+    pub layers: usize,
+    /// Whether there are two networks of so many layers and neurons, one for each direction of time.
     #[serde(default)]
     pub bidirectional: bool,
     /// Duration of a step.
@@ -65,6 +71,10 @@ pub struct VoltageSettings {
     pub strength: f64,
 }
 
+fn one() -> usize {
+    1
+}
+
 fn half() -> f64 {
     0.5
 }
@@ -73,6 +83,9 @@ impl NetworkSettings {
     pub(super) fn validate(&self) -> Result<()> {
         let in_range = (1..=MAX_SIZE).contains(&self.neurons);
         ensure!(in_range, "network.neurons is {}, but must be 1 to {MAX_SIZE}", self.neurons);
+        let layers = self.layers;
+        let in_range = (1..=MAX_LAYERS).contains(&layers);
+        ensure!(in_range, "network.layers is {layers}, but must be 1 to {MAX_LAYERS}");
         let Self { dt_ms, tau_readout_ms: tau, .. } = self;
         let valid = dt_ms.is_finite() && *dt_ms > 0.0;
         ensure!(valid, "network.dt_ms is {dt_ms}, but must be finite and greater than 0");

@@ -70,7 +70,6 @@ pub fn resume(folder: RunFolder, interrupted: &AtomicBool) -> Result<Ending> {
     let config = OneShotConfig::read(&folder.file(CONFIG))?;
     let device = config.device.open()?;
     let checkpoint = Checkpoint::last(&folder, config.iterations)?;
-    folder.remove(EVALUATION)?;
     run(&config, &folder, checkpoint, &device, interrupted)
 }
 

@@ -11,6 +11,9 @@ use crate::config::{RunConfig, TaskName, Update};
 use crate::method::MethodName;
 use crate::random::{Stream, generator};
 
+/// Largest weight of entropy.
+const MAX_ENTROPY_WEIGHT: f64 = 1e6;
+
 /// How an actor-critic learns, and where.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,7 +22,7 @@ pub struct RewardSettings {
     pub discount: f64,
     /// C_V.
     pub value_weight: f64,
-    /// Weight of the policy's entropy beside the rewards.
+    /// Weight of the policy's entropy, in each step of the environment, beside the rewards; the critic foretells both.
     #[serde(default)]
     pub entropy_weight: f64,
     /// Steps of the network for each of the environment.
@@ -48,8 +51,8 @@ impl RewardSettings {
     pub fn validate(&self, config: &RunConfig) -> Result<()> {
         self.actor_critic().validate().context("[reward]")?;
         let weight = self.entropy_weight;
-        let valid = weight.is_finite() && weight >= 0.0;
-        ensure!(valid, "reward.entropy_weight is {weight}, but must be finite and at least 0");
+        let in_range = (0.0..=MAX_ENTROPY_WEIGHT).contains(&weight);
+        ensure!(in_range, "reward.entropy_weight is {weight}, but must be 0 to {MAX_ENTROPY_WEIGHT}");
         let shown = self.steps_per_observation;
         let in_range = (1..=1000).contains(&shown);
         ensure!(in_range, "reward.steps_per_observation is {shown}, but must be 1 to 1000");

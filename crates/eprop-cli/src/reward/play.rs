@@ -86,6 +86,9 @@ impl<A: Arena> Places<A> {
 /// Adds −w log π(a) to the reward of each action: in the mean that is the policy's entropy, w times, and actions that are seldom taken are
 /// tried again (Williams and Peng 1991, doi:10.1080/09540099108946587).
 fn with_entropy(mut outcomes: Vec<Option<Outcome>>, policy: &Policy, weight: f64) -> Vec<Option<Outcome>> {
+    if weight == 0.0 {
+        return outcomes;
+    }
     let actions = policy.probabilities.dims()[1];
     let probabilities: Vec<f64> = policy.probabilities.to_data().iter::<f64>().collect();
     for (outcome, probabilities) in outcomes.iter_mut().zip(probabilities.chunks(actions)) {

@@ -87,8 +87,11 @@ fn phones_are_told_frame_by_frame() {
     assert!(lstm["accuracy"].as_f64() > Some(0.6), "{lstm}");
     fs::write(&settings, "batch = 3\nsteps_per_frame = 2\n[network]\nneurons = 20\n[timit.features]\nenergy = true\ndeltas = 2\n")
         .expect("written");
-    let lsnn = learn("timit", &corpus, &["--config", text(&settings), "--iterations", "2"]);
-    assert!(lsnn["accuracy"].is_number(), "{lsnn}");
+    for method in ["eprop", "eprop3"] {
+        let few = ["--config", text(&settings), "--iterations", "2", "--method", method];
+        let lsnn = learn("timit", &corpus, &few);
+        assert!(lsnn["accuracy"].is_number(), "{lsnn}");
+    }
 
     let train = |data: &Path, words: &[&str]| refuse(&["train", "timit", "--data", text(data)], words);
     refuse(&["train", "timit"], &["--data", "TIMIT"]);

@@ -10,7 +10,7 @@ use crate::support::{eprop, refuse, succeed, text};
 
 /// Runs of all kinds: e-prop with weights that mirror each other and a look at validation data, windows with a synthetic
 /// gradient on a task that grows, batches of a text, rewards while an episode goes on, and recordings that are changed, heard in
-/// both directions. A checkpoint after each iteration.
+/// both directions by two layers. A checkpoint after each iteration.
 const RUNS: [(&str, &str); 5] = [
     (
         "evidence",
@@ -79,6 +79,7 @@ batch = 8
 checkpoint_seconds = 0
 [network]
 neurons = 10
+layers = 2
 bidirectional = true
 [augmentation]
 speed = 0.2

@@ -115,6 +115,25 @@ fn spoken_digits_in_every_format_train_and_evaluate() {
     assert!(elsewhere["loss"].as_f64().is_some_and(f64::is_finite));
 }
 
+/// The settings that the README shows.
+#[test]
+fn the_settings_in_the_readme_are_taken() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [data, settings, out] = ["data", "settings.toml", "run"].map(|name| folder.path().join(name));
+    std::fs::create_dir(&data).expect("made");
+    write_recordings(&data, 0..12);
+    let readme = include_str!("../../../../README.md");
+    let shown = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("settings");
+    std::fs::write(&settings, shown).expect("written");
+    let train = ["train", "spoken-digits", "--config", text(&settings), "--data", text(&data)];
+    succeed(&[&train[..], &["--iterations", "2", "--batch", "4", "--out", text(&out)]].concat());
+    let columns = read(&out.join("metrics.csv"));
+    assert!(
+        columns.starts_with("iteration,") && columns.contains("voltage_loss,validation_accuracy"),
+        "{columns}"
+    );
+}
+
 #[test]
 fn every_method_and_cell_trains() {
     let folder = tempfile::tempdir().expect("a folder");

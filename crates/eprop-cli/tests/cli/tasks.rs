@@ -100,6 +100,24 @@ fn rewards_teach_a_choice_and_a_maze() {
         assert_eq!(read(&again.join("metrics.csv")), read(&run.join("metrics.csv")));
         std::fs::remove_dir_all(again).expect("removed");
     }
+    // Entropy is learnt from beside rewards, online and from whole episodes, and is not told as a reward.
+    for method in ["eprop", "bptt"] {
+        let [settings, run] = ["entropy.toml", "entropy"].map(|name| folder.path().join(name));
+        std::fs::write(&settings, "[reward]\nentropy_weight = 0.5\n").expect("written");
+        let train = ["train", "delayed-choice", "--method", method, "--iterations", "1", "--out", text(&run)];
+        let first = |more: &[&str]| {
+            succeed(&[&train[..], more].concat());
+            let metrics = read(&run.join("metrics.csv"));
+            std::fs::remove_dir_all(&run).expect("removed");
+            let row = metrics.lines().nth(1).expect("an iteration").split(',').map(str::to_owned);
+            row.collect::<Vec<String>>()
+        };
+        let (without, with) = (first(&[]), first(&["--config", text(&settings)]));
+        assert_ne!(with[1], without[1], "the loss");
+        if method == "bptt" {
+            assert_eq!(with[3], without[3], "the reward");
+        }
+    }
     let run = folder.path().join("memory-maze-eprop");
     refuse(&["eval", text(&run), "--split", "train"], &["--split"]);
     let online = folder.path().join("online.toml");

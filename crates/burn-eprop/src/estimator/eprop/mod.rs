@@ -86,7 +86,7 @@ impl Eprop {
         observer: &mut dyn FnMut(ChunkRecord),
     ) -> Estimate {
         let mut state = self.start(network, batch.size());
-        check(network, &state, batch);
+        check(network, &state, batch, &self.settings.objective);
         let (settings, network) = (self.settings, network.valid());
         let sums = settings.run(&network, &mut state, batch, false, Some(observer));
         settings.finish(&network, &mut state, sums)
@@ -135,7 +135,7 @@ impl<C: Cell> OnlineEstimator<C> for Eprop {
     fn feed(&mut self, network: &Network<C>, state: &mut EpropState, piece: &Batch) -> Estimate {
         let on_cpu = kernel::is_on_cpu(&network.readout.weight.val().without_autodiff());
         let settings = self.settings;
-        check(network, state, piece);
+        check(network, state, piece, &settings.objective);
         let (network, piece) = (network.valid(), piece.clone());
         kernel::in_pool(on_cpu, move || {
             let sums = settings.run(&network, state, &piece, true, None);
@@ -146,10 +146,12 @@ impl<C: Cell> OnlineEstimator<C> for Eprop {
 
 /// # Panics
 ///
-/// If batch, network and state do not fit each other.
-fn check<C: Cell>(network: &Network<C>, state: &EpropState, batch: &Batch) {
+/// If batch, network, state and objective do not fit each other.
+fn check<C: Cell>(network: &Network<C>, state: &EpropState, batch: &Batch, objective: &Objective) {
     check_batch(network, batch);
     state.network.check(network, batch.size());
+    let (held, asked) = (!state.voltage_traces.is_empty(), objective.voltage.is_some());
+    assert_eq!(held, asked, "voltage regularisation of the state: {held}, of the objective: {asked}");
 }
 
 impl<C: Cell> Found<C> {

@@ -53,9 +53,13 @@ impl Settings {
         for start in (0..steps).step_by(length) {
             let end = (start + length).min(steps);
             let chunk = batch.chunk(start..end, divisor, dtype);
-            let purposes = [observer.is_some(), self.objective.voltage.is_some()];
+            let purpose = match (&observer, self.objective.voltage) {
+                (Some(_), _) => Purpose::Record,
+                (None, Some(_)) => Purpose::Steps,
+                (None, None) => Purpose::Traces,
+            };
             let keep = keep || end < steps;
-            let record = self.advance(network, state, chunk, &mut sums, keep, purposes);
+            let record = self.advance(network, state, chunk, &mut sums, keep, purpose);
             if let (Some(observer), Some(record)) = (observer.as_mut(), record) {
                 observer(record);
             }
@@ -66,7 +70,7 @@ impl Settings {
         sums
     }
 
-    /// Simulates a chunk, and learns from it. It may be to be `observed`, and voltages may be to be `held`.
+    /// Simulates a chunk, and learns from it.
     fn advance<C: Cell>(
         self,
         network: &Network<C>,
@@ -74,9 +78,8 @@ impl Settings {
         chunk: BatchChunk,
         sums: &mut Sums,
         keep: bool,
-        [observed, held]: [bool; 2],
+        purpose: Purpose,
     ) -> Option<ChunkRecord> {
-        let purpose = if observed || held { Purpose::Record } else { Purpose::Traces };
         let NetworkChunk { layers, neurons, outputs } =
             network.advance(&mut state.network, chunk.inputs.clone(), purpose);
         let (error, value) = self.error(&chunk, &outputs);
@@ -121,18 +124,18 @@ impl Settings {
             add(&mut sums.layers[index], state.traces[index].advance(engine_chunk, keep));
             if let Some(traces) = state.voltage_traces.get_mut(index) {
                 let transition = transition.as_ref().expect("asked for");
-                let (cell, batch) = (&network.layers[index].cell, outputs.dims()[1]);
-                let (loss, excess) = voltage_excess(cell, transition, batch, chunk.valid.as_ref());
+                let cell = &network.layers[index].cell;
+                let (loss, excess) = voltage_excess(cell, transition, chunk.valid.as_ref());
                 add(&mut sums.voltage_loss, loss);
                 let engine_chunk = Chunk {
-                    linearization: &linearization.of_first_hidden(),
+                    linearization: &linearization.of_first_hidden(&excess),
                     pre: pre.clone(),
-                    signal: Some(excess),
+                    signal: Some(outputs.ones_like()),
                     summed_by: None,
                 };
                 add(&mut sums.voltages[index], traces.advance(engine_chunk, keep));
             }
-            if let Some(transition) = transition.filter(|_| observed) {
+            if let Some(transition) = transition.filter(|_| purpose == Purpose::Record) {
                 let pre = Presynaptic::join(&pre);
                 let signal = signal.unwrap_or_else(|| outputs.zeros_like());
                 records.push(LayerRecord { outputs, pre, signal, transition, linearization });
@@ -142,7 +145,7 @@ impl Settings {
             sums.outputs.push(outputs.clone());
         }
         let error = error.unwrap_or_else(|| outputs.zeros_like());
-        observed.then_some(ChunkRecord { time, layers: records, outputs, error })
+        (purpose == Purpose::Record).then_some(ChunkRecord { time, layers: records, outputs, error })
     }
 
     /// err [steps, batch, outputs] and the loss of a chunk; no error where no step of it counts.
