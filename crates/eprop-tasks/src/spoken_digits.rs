@@ -45,6 +45,9 @@ pub struct SpokenDigitsConfig {
     pub validation_indices: Range<u32>,
     /// Frames beyond this number are dropped.
     pub max_frames: usize,
+    /// Recordings to learn from are there again with each of these [warps](LogMelConfig::warp), as if other voices had said them; by
+    /// default none.
+    pub warps: Vec<f32>,
 }
 
 impl Default for SpokenDigitsConfig {
@@ -54,6 +57,7 @@ impl Default for SpokenDigitsConfig {
             held_out: HeldOut::Indices(0..5),
             validation_indices: 0..0,
             max_frames: 100,
+            warps: Vec::new(),
         }
     }
 }
@@ -185,23 +189,28 @@ impl SpokenDigits {
         Ok(selected)
     }
 
-    /// Reads the recordings of one split as feature frames, not yet z-scored.
+    /// Reads the recordings of one split as feature frames, not yet z-scored; those to learn from with all warps.
     pub fn load(
         &self,
         split: Split,
         config: &SpokenDigitsConfig,
     ) -> Result<Vec<Utterance>, SpokenDigitsError> {
         RangeError::check(config.max_frames >= 1, "max_frames", config.max_frames, "at least 1 frame")?;
-        let features = LogMel::new(&config.features)?;
-        self.select(split, config)?
-            .into_iter()
-            .map(|recording| {
-                let samples = read_wav(&recording.path, config.features.sample_rate_hz)?;
+        let warps: &[f32] = if split == Split::Train { &config.warps } else { &[] };
+        let warped = |warp: &f32| LogMel::new(&LogMelConfig { warp: *warp, ..config.features.clone() });
+        let others = warps.iter().map(warped).collect::<Result<Vec<_>, _>>()?;
+        let all: Vec<_> = [LogMel::new(&config.features)?].into_iter().chain(others).collect();
+        let mut utterances = Vec::new();
+        for recording in self.select(split, config)? {
+            let samples = read_wav(&recording.path, config.features.sample_rate_hz)?;
+            for features in &all {
                 let mut frames = features.frames(&samples);
                 frames.truncate(config.max_frames);
-                Ok(Utterance { frames, digit: recording.digit, speaker: recording.speaker.clone() })
-            })
-            .collect()
+                let Recording { digit, speaker, .. } = recording;
+                utterances.push(Utterance { frames, digit: *digit, speaker: speaker.clone() });
+            }
+        }
+        Ok(utterances)
     }
 }
 
@@ -311,6 +320,17 @@ mod tests {
         assert_eq!(lengths, [6, 7, 7], "indices 5, 6 and 7, of which the last has 8 frames");
         assert_eq!((train[0].digit, train[0].speaker.as_str()), (0, "ann"));
         assert_eq!((train[11].digit, train[11].frames.features), (1, 64));
+        let features = LogMelConfig { high_hz: 3_500.0, ..config.features.clone() };
+        let others = SpokenDigitsConfig { warps: vec![0.9, 1.1], features, ..config.clone() };
+        let heard = digits.load(Split::Train, &others).unwrap();
+        assert_eq!(heard.len(), 3 * train.len());
+        assert_eq!((heard[4].digit, &heard[4].speaker), (train[1].digit, &train[1].speaker));
+        assert_eq!(
+            digits.load(Split::Test, &others).unwrap().len(),
+            digits.load(Split::Test, &config).unwrap().len()
+        );
+        let beyond = SpokenDigitsConfig { warps: vec![1.2], ..others };
+        assert!(digits.load(Split::Train, &beyond).unwrap_err().to_string().starts_with("`warp` is 1.2"));
     }
 
     #[test]

@@ -27,6 +27,9 @@ pub struct LogMelConfig {
     pub low_hz: f32,
     /// Upper edge of the highest band in Hz.
     pub high_hz: f32,
+    /// Factor of the bands' frequencies: voices whose vocal tracts are shorter, and formants higher, by it are heard as others without (Jaitly and
+    /// Hinton 2013).
+    pub warp: f32,
     /// What equations 5 and 7 add to an energy.
     pub floor: f32,
     /// Number of cepstral coefficients kept in place of the bands (equation 6).
@@ -53,6 +56,7 @@ impl Default for LogMelConfig {
             bands: 32,
             low_hz: 50.0,
             high_hz: 4_000.0,
+            warp: 1.0,
             floor: 1e-6,
             cepstra: None,
             energy: false,
@@ -162,6 +166,13 @@ impl LogMelConfig {
             self.low_hz,
             format!("at least 0 and less than {} Hz (`high_hz`)", self.high_hz),
         )?;
+        let most = nyquist_hz / self.high_hz;
+        RangeError::check(
+            self.warp > 0.0 && self.warp <= most,
+            "warp",
+            self.warp,
+            format!("greater than 0 and at most {most}, which takes {} Hz to {nyquist_hz} Hz", self.high_hz),
+        )?;
         RangeError::check(
             (1..=self.fft_size / 2).contains(&self.bands),
             "bands",
@@ -212,7 +223,7 @@ mod tests {
     #[test]
     fn every_field_out_of_range_is_named() {
         type Edit = fn(&mut LogMelConfig);
-        let edits: [(&str, Edit); 14] = [
+        let edits: [(&str, Edit); 16] = [
             ("sample_rate_hz", |c| c.sample_rate_hz = 0),
             ("pre_emphasis", |c| c.pre_emphasis = 1.0),
             ("pre_emphasis", |c| c.pre_emphasis = f32::NAN),
@@ -223,6 +234,8 @@ mod tests {
             ("bands", |c| c.bands = 0),
             ("low_hz", |c| c.low_hz = 4_000.0),
             ("high_hz", |c| c.high_hz = 4_001.0),
+            ("warp", |c| c.warp = 1.01),
+            ("warp", |c| c.warp = f32::NAN),
             ("floor", |c| c.floor = 0.0),
             ("cepstra", |c| c.cepstra = Some(33)),
             ("deltas", |c| c.deltas = 3),

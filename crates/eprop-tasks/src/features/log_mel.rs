@@ -154,6 +154,17 @@ mod tests {
     }
 
     #[test]
+    fn a_higher_voice_is_heard_as_another_by_warped_bands() {
+        let (plain, warp) = (LogMelConfig { high_hz: 3_000.0, ..bands_alone() }, 1.2);
+        let centres = &mel::edges_hz(&plain)[1..=plain.bands];
+        let warped = LogMel::new(&LogMelConfig { warp, ..plain.clone() }).unwrap();
+        for wanted in [5, 12, 20, 30] {
+            let row = warped.frames(&tone(warp * centres[wanted] as f32, 300)).row(0).to_vec();
+            assert!(row.iter().all(|&level| level <= row[wanted]), "band {wanted}: {row:?}");
+        }
+    }
+
+    #[test]
     fn a_tone_peaks_in_the_band_around_it() {
         let config = bands_alone();
         let centres = &mel::edges_hz(&config)[1..=config.bands];

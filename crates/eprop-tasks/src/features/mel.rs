@@ -31,11 +31,12 @@ fn hz(mel: f64) -> f64 {
 }
 
 /// The bands' edges and centres in Hz: band m rises from edge m to 1 at edge m+1 and falls to edge
-/// m+2. Equally spaced on the mel scale.
+/// m+2. Equally spaced on the mel scale, but for the warp.
 pub(super) fn edges_hz(config: &LogMelConfig) -> Vec<f64> {
     let (low, high) = (mel(config.low_hz.into()), mel(config.high_hz.into()));
     let steps = config.bands + 1;
-    (0..=steps).map(|i| hz(low + (high - low) * i as f64 / steps as f64)).collect()
+    let warp = f64::from(config.warp);
+    (0..=steps).map(|i| warp * hz(low + (high - low) * i as f64 / steps as f64)).collect()
 }
 
 /// The filterbank; an error where a band is so narrow that it holds no FFT bin.

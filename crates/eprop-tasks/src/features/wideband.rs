@@ -18,6 +18,7 @@ pub(crate) struct Wideband {
     bands: usize,
     low_hz: f32,
     high_hz: f32,
+    warp: f32,
     floor: f32,
     cepstra: Option<usize>,
     energy: bool,
