@@ -116,7 +116,7 @@ fn an_optimizer_updates_both_directions<C: Cell>(build: Build<C>) {
     let network = network.train();
     let expected = network.estimate(&mut Eprop::new(OBJECTIVE, Adaptive::new(0.01).unwrap()), &batch);
     let eprop = Eprop::new(OBJECTIVE, Adaptive::new(0.01).unwrap());
-    let mut hook = OptimizerHook::new(SgdConfig::new().init().into(), eprop);
+    let mut hook = OptimizerHook::new(SgdConfig::new().init(), eprop);
     let (updated, report) = hook.step(0.1, network.clone(), &batch);
     let report = report.ensure_finite().expect("finite");
     assert_close("loss", &[report.loss], &[expected.loss], 1e-12);

@@ -137,7 +137,7 @@ fn a_stream_that_was_saved_goes_on() {
     let network = problem.network.clone().train();
     let hook = || {
         let eprop = Eprop::new(problem.objective, Symmetric);
-        let hook = OptimizerHook::new(SgdConfig::new().init().into(), eprop);
+        let hook = OptimizerHook::new(SgdConfig::new().init(), eprop);
         hook.into_stream(&network, problem.batch.size())
     };
     let feed = |hook: &mut OptimizerHook<_, _>, piece| {
