@@ -32,6 +32,9 @@ Examples:
 #[derive(Debug, Parser)]
 #[command(name = "eprop", version, after_help = EXAMPLES)]
 pub struct Cli {
+    /// Interrupts a run when standard input ends, as it does where the process has died that began the run
+    #[arg(long, hide = true)]
+    pub until_stdin_ends: bool,
     /// What to do; without it, pattern generation is trained
     #[command(subcommand)]
     pub command: Option<Command>,

@@ -1,8 +1,9 @@
 //! The `eprop` program.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use anyhow::{Context, Result};
 use burn::tensor::DType;
@@ -34,6 +35,13 @@ fn main() -> ExitCode {
         Err(error) if error.use_stderr() => return unusable(&first_paragraph(&error.to_string())),
         Err(help) => help.exit(),
     };
+    if cli.until_stdin_ends {
+        thread::spawn(|| {
+            // Whatever ends it.
+            let _ = io::copy(&mut io::stdin(), &mut io::sink());
+            INTERRUPTED.store(true, Ordering::Relaxed);
+        });
+    }
     let command = cli.command.unwrap_or_else(|| Command::Train(TrainArgs::default()));
     match run(command) {
         Ok(code) => ExitCode::from(code),
@@ -50,21 +58,19 @@ fn first_paragraph(message: &str) -> String {
 fn unusable(message: &str) -> ExitCode {
     let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
     // Where standard error is closed or full, the exit status alone tells.
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{line}");
     ExitCode::from(UNUSABLE)
 }
 
 fn run(command: Command) -> Result<u8> {
     match command {
         Command::Train(args) => {
-            ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))
-                .context("Ctrl-C cannot be caught")?;
+            catch_interrupts()?;
             let ending = train::run(&args, &INTERRUPTED)?;
             Ok(if ending == Ending::Interrupted { INTERRUPT } else { 0 })
         }
         Command::Compare(args) => {
-            ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))
-                .context("Ctrl-C cannot be caught")?;
+            catch_interrupts()?;
             let ending = compare::run(&args, &INTERRUPTED)?;
             Ok(if ending == Ending::Interrupted { INTERRUPT } else { 0 })
         }
@@ -79,6 +85,10 @@ fn run(command: Command) -> Result<u8> {
             Ok(0)
         }
     }
+}
+
+fn catch_interrupts() -> Result<()> {
+    ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed)).context("Ctrl-C cannot be caught")
 }
 
 fn gradcheck(args: &GradcheckArgs) -> Result<u8> {

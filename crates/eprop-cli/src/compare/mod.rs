@@ -175,13 +175,15 @@ impl Planned {
             .with_context(|| format!("cannot write {}", settings.display()))?;
         let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let mut command = Command::new(std::env::current_exe().context("the program's own path")?);
+        // Who kills the comparison ends its runs, which save what they have.
+        command.arg("--until-stdin-ends");
         match self.can_resume() {
             true => command.args(["train", "--resume"]).arg(&self.folder),
             false => command.args(["train", "--config"]).arg(&settings).arg("--out").arg(&self.folder),
         };
         let mut child = command
             .env("RAYON_NUM_THREADS", threads.to_string())
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(file.try_clone().with_context(|| format!("cannot write {}", log.display()))?)
             .stderr(file)
             .spawn()

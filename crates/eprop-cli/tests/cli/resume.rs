@@ -213,6 +213,29 @@ fn two_runs_do_not_share_a_folder() {
 }
 
 #[test]
+fn runs_end_with_the_comparison_that_began_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("comparison");
+    let compare = ["compare", "pattern-generation", "--methods", "eprop", "--seeds", "1", "--iterations"];
+    let long = [&compare[..], &["1000000", "--out", text(&out)]].concat();
+    let mut child = eprop(&long).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let lock = out.join("eprop-1/.lock");
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !out.join("eprop-1/config.toml").exists() {
+        assert!(Instant::now() < deadline, "no run");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().expect("SIGKILL");
+    child.wait().expect("it ends");
+    let is_locked = || fs::File::open(&lock).is_ok_and(|lock| lock.try_lock().is_err());
+    while is_locked() {
+        assert!(Instant::now() < deadline, "the run goes on");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(out.join("eprop-1/checkpoint.safetensors").exists(), "it was saved");
+}
+
+#[test]
 fn other_recordings_are_not_gone_on_with() {
     let folder = tempfile::tempdir().expect("a folder");
     let (name, settings) = RUNS[4];
