@@ -11,7 +11,7 @@ use crate::estimator::record::{ChunkRecord, LayerRecord};
 use crate::estimator::{Estimate, Schedule, loss_divisor, voltage_excess};
 use crate::loss::Objective;
 use crate::network::{LayerChunk, Network, NetworkChunk, Purpose};
-use crate::signal::{SignalContext, register_feedback};
+use crate::signal::{LearningSignal, SignalContext, register_feedback};
 
 /// How sequences are gone through.
 #[derive(Debug, Clone, Copy)]
@@ -89,14 +89,7 @@ impl Settings {
         let signal = (!state.signal.follows_error() || error.is_some()).then(|| {
             let error = error.clone().unwrap_or_else(|| outputs.zeros_like());
             let context = SignalContext::new(network, &chunk, [&outputs, &error, &neurons], time.clone());
-            let signal = context.signal(state.signal.as_mut());
-            let factor = network.readout.factor();
-            let speaks_of_outputs = state.signal.speaks_of_outputs();
-            let signal = if factor == 1.0 || !speaks_of_outputs { signal } else { signal.mul_scalar(factor) };
-            match &chunk.valid {
-                Some(valid) => signal * valid.clone(),
-                None => signal,
-            }
+            learning_signal(network, state.signal.as_mut(), &context, chunk.valid.as_ref())
         });
 
         if let Some(gradient) = state.readout.advance(&network.readout, error.clone(), neurons) {
@@ -106,6 +99,12 @@ impl Settings {
         let mut first = 0;
         let mut records = Vec::new();
         for (index, layer) in layers.into_iter().enumerate() {
+            if let Some(traces) = state.voltage_traces.get_mut(index) {
+                let cell = &network.layers[index].cell;
+                let (loss, pull) = hold_voltages(cell, &layer, chunk.valid.as_ref(), traces, keep);
+                add(&mut sums.voltage_loss, loss);
+                add(&mut sums.voltages[index], pull);
+            }
             let LayerChunk { outputs, pre, linearization, transition } = layer;
             let linearization = linearization.expect("asked for");
             let size = outputs.dims()[2];
@@ -122,19 +121,6 @@ impl Settings {
                 summed_by: slope.or_else(|| chunk.valid.clone()),
             };
             add(&mut sums.layers[index], state.traces[index].advance(engine_chunk, keep));
-            if let Some(traces) = state.voltage_traces.get_mut(index) {
-                let transition = transition.as_ref().expect("asked for");
-                let cell = &network.layers[index].cell;
-                let (loss, excess) = voltage_excess(cell, transition, chunk.valid.as_ref());
-                add(&mut sums.voltage_loss, loss);
-                let engine_chunk = Chunk {
-                    linearization: &linearization.of_first_hidden(&excess),
-                    pre: pre.clone(),
-                    signal: Some(outputs.ones_like()),
-                    summed_by: None,
-                };
-                add(&mut sums.voltages[index], traces.advance(engine_chunk, keep));
-            }
             if let Some(transition) = transition.filter(|_| purpose == Purpose::Record) {
                 let pre = Presynaptic::join(&pre);
                 let signal = signal.unwrap_or_else(|| outputs.zeros_like());
@@ -212,6 +198,42 @@ impl Settings {
             None => so_far,
         })
     }
+}
+
+/// L with the readout's factor, 0 behind the ends of sequences.
+fn learning_signal<C: Cell>(
+    network: &Network<C>,
+    signal: &mut dyn LearningSignal,
+    context: &SignalContext,
+    valid: Option<&Tensor<3>>,
+) -> Tensor<3> {
+    let value = context.signal(signal);
+    let factor = network.readout.factor();
+    let value = if factor == 1.0 || !signal.speaks_of_outputs() { value } else { value.mul_scalar(factor) };
+    match valid {
+        Some(valid) => value * valid.clone(),
+        None => value,
+    }
+}
+
+/// Half the sum of a layer's squared excesses in a chunk, and Σ_t of each times the first component of ε, [pre, post].
+fn hold_voltages<C: Cell>(
+    cell: &C,
+    layer: &LayerChunk,
+    valid: Option<&Tensor<3>>,
+    traces: &mut EligibilityTraces,
+    keep: bool,
+) -> (Tensor<1>, Tensor<2>) {
+    let LayerChunk { outputs, pre, linearization, transition } = layer;
+    let (linearization, transition) = linearization.as_ref().zip(transition.as_ref()).expect("asked for");
+    let (loss, excess) = voltage_excess(cell, transition, valid);
+    let chunk = Chunk {
+        linearization: &linearization.of_first_hidden(&excess),
+        pre: pre.clone(),
+        signal: Some(outputs.ones_like()),
+        summed_by: None,
+    };
+    (loss, traces.advance(chunk, keep))
 }
 
 /// Σ_t r e with the rates so far, [pre, currents · neurons].
