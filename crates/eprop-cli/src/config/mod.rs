@@ -269,6 +269,25 @@ impl RunConfig {
         }
         let in_range = (1..=1000).contains(&self.steps_per_frame);
         ensure!(in_range, "steps_per_frame is {}, but must be 1 to 1000", self.steps_per_frame);
+        let seconds = self.checkpoint_seconds;
+        let valid = seconds.is_finite() && seconds >= 0.0;
+        ensure!(valid, "checkpoint_seconds is {seconds}, but must be finite and at least 0");
+        self.validation.map_or(Ok(()), |settings| settings.validate())?;
+        self.synthetic.validate(self.method, self.schedule)?;
+        if self.task.has_rewards() {
+            let settings = self.reward.as_ref().context("the settings lack [reward]")?;
+            settings.validate(self)?;
+        }
+        SignalName::Adaptive.create(self.signal_decay).context("signal_decay")?;
+        self.network.validate()?;
+        model::validate(self).context("[network]")?;
+        self.validate_combinations()?;
+        self.validate_rate()?;
+        Ok(self.objective().validate()?)
+    }
+
+    /// Checks that settings go together.
+    fn validate_combinations(&self) -> Result<()> {
         if let Some(augmentation) = &self.augmentation {
             let heard = matches!(self.task, TaskName::SpeechCommands | TaskName::SpokenDigits);
             ensure!(heard, "[augmentation] is for spoken-digits and speech-commands");
@@ -279,15 +298,6 @@ impl RunConfig {
             "steps_per_frame is {}, but must be 1 in a task without recorded frames",
             self.steps_per_frame
         );
-        let seconds = self.checkpoint_seconds;
-        let valid = seconds.is_finite() && seconds >= 0.0;
-        ensure!(valid, "checkpoint_seconds is {seconds}, but must be finite and at least 0");
-        self.validation.map_or(Ok(()), |settings| settings.validate())?;
-        self.synthetic.validate(self.method, self.schedule)?;
-        if self.task.has_rewards() {
-            let settings = self.reward.as_ref().context("the settings lack [reward]")?;
-            settings.validate(self)?;
-        }
         ensure!(
             self.update == Update::Sequence || self.method.has_windows() || self.task.has_rewards(),
             "update is window, but only eprop3, truncated-bptt and truncated-bptt-sg have windows"
@@ -311,9 +321,10 @@ impl RunConfig {
                  learns from whole sequences; set it to false"
             );
         }
-        SignalName::Adaptive.create(self.signal_decay).context("signal_decay")?;
-        self.network.validate()?;
-        model::validate(self).context("[network]")?;
+        Ok(())
+    }
+
+    fn validate_rate(&self) -> Result<()> {
         if let Some(tau_ms) = self.rate.and_then(|rate| rate.tau_ms) {
             let valid = tau_ms.is_finite() && tau_ms > 0.0;
             ensure!(valid, "rate.tau_ms is {tau_ms}, but must be finite and greater than 0");
@@ -323,7 +334,7 @@ impl RunConfig {
             let in_range = (0.0..=limit).contains(&target_hz);
             ensure!(in_range, "rate.target_hz is {target_hz}, but must be 0 to {limit} Hz, one spike a step");
         }
-        Ok(self.objective().validate()?)
+        Ok(())
     }
 }
 
