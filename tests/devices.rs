@@ -34,9 +34,9 @@ fn main() {
     add_one_shot_trials_of_wgpu(&mut trials, "lif", lif, &wgpu);
     add_one_shot_trials_of_wgpu(&mut trials, "alif", alif, &wgpu);
     add_one_shot_trials_of_wgpu(&mut trials, "lstm", lstm, &wgpu);
-    add_trials_of_voltages(&mut trials, "lif", lif);
-    add_trials_of_voltages(&mut trials, "alif", alif);
-    add_trials_of_voltages(&mut trials, "alif per neuron", alif_per_neuron);
+    add_trials_of_voltages(&mut trials, "lif", lif, &wgpu);
+    add_trials_of_voltages(&mut trials, "alif", alif, &wgpu);
+    add_trials_of_voltages(&mut trials, "alif per neuron", alif_per_neuron, &wgpu);
     let of_shape = &SHAPES[..1];
     add_trials_of_wgpu(&mut trials, "lif", lif, &SHAPES, &wgpu);
     add_trials_of_wgpu(&mut trials, "lif per neuron", lif_per_neuron, of_shape, &wgpu);
@@ -71,7 +71,12 @@ fn add_trials<C: Cell + 'static>(trials: &mut Vec<Trial>, cell: &str, build: Bui
     }
 }
 
-fn add_trials_of_voltages<C: Cell + 'static>(trials: &mut Vec<Trial>, cell: &str, build: Build<C>) {
+fn add_trials_of_voltages<C: Cell + 'static>(
+    trials: &mut Vec<Trial>,
+    cell: &str,
+    build: Build<C>,
+    wgpu: &OpenedWgpu,
+) {
     let (method, case) = (Method::EpropOfVoltages, || case(vec![9, 7], 16));
     trials.push(Trial::test(format!("ndarray {cell} {method:?}"), move || {
         compare(&case(), build, &DeviceName::NdArray.open()?, DType::F64, method, 1e-10)
@@ -80,6 +85,10 @@ fn add_trials_of_voltages<C: Cell + 'static>(trials: &mut Vec<Trial>, cell: &str
         let flex = DeviceName::Flex.open()?;
         let find = || find(&case(), build, &flex, DType::F64, method);
         agree(&by_tensor_operations(find), &find(), 1e-10)
+    }));
+    let wgpu = wgpu.clone();
+    trials.push(Trial::ignorable_test(format!("wgpu {cell} {method:?}"), move || {
+        on_wgpu(&wgpu, |device| compare(&case(), build, device, DType::F32, method, 1e-4))
     }));
 }
 
