@@ -107,8 +107,18 @@ impl Report {
         }
     }
 
+    /// Of an estimate, with its gradients.
+    pub(crate) fn of<M: RecurrentModel>(model: &M, estimate: Estimate) -> (Self, GradientsParams) {
+        let Estimate { loss, rate_loss, voltage_loss, outputs, firing_rates, gradients } = estimate;
+        let (gradient_norm, mut non_finite) = survey_weights(model, &gradients);
+        if !(loss + rate_loss + voltage_loss).is_finite() {
+            non_finite = Some(NonFinite { what: "loss".into() });
+        }
+        (Self { loss, rate_loss, voltage_loss, outputs, firing_rates, gradient_norm, non_finite }, gradients)
+    }
+
     /// A step that was not begun.
-    fn refused(error: NonFinite) -> Self {
+    pub(crate) fn refused(error: NonFinite) -> Self {
         Self {
             loss: f64::NAN,
             rate_loss: f64::NAN,
@@ -216,13 +226,7 @@ impl<E, S> OptimizerHook<E, S> {
     where
         E: GradientEstimator<M::Cell>,
     {
-        let Estimate { loss, rate_loss, voltage_loss, outputs, firing_rates, gradients } = estimate;
-        let (gradient_norm, mut non_finite) = survey_weights(&model, &gradients);
-        if !(loss + rate_loss + voltage_loss).is_finite() {
-            non_finite = Some(NonFinite { what: "loss".into() });
-        }
-        let report =
-            Report { loss, rate_loss, voltage_loss, outputs, firing_rates, gradient_norm, non_finite };
+        let (report, gradients) = Report::of(&model, estimate);
         if report.non_finite.is_some() {
             return (model, report);
         }

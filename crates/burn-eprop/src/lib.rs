@@ -26,6 +26,8 @@ pub mod reward;
 pub mod signal;
 pub mod surrogate;
 pub mod synthetic_gradient;
+#[cfg(feature = "train")]
+pub mod train;
 
 mod steps;
 mod weights;

@@ -1,6 +1,6 @@
 //! What is trained: a network, or one for each direction of time.
 
-use burn::module::Module;
+use burn::module::{Module, ModuleDisplay};
 
 use crate::batch::Batch;
 use crate::cell::Cell;
@@ -9,7 +9,7 @@ use crate::loss::Objective;
 use crate::network::Network;
 
 /// A model that any [`GradientEstimator`] trains: a [`Network`], or [`Bidirectional`](crate::bidirectional::Bidirectional).
-pub trait RecurrentModel: Module {
+pub trait RecurrentModel: Module + ModuleDisplay {
     /// The cell of its networks.
     type Cell: Cell;
 

@@ -146,6 +146,15 @@ impl Method {
 }
 
 impl<C: Cell> GradientEstimator<C> for Method {
+    fn objective(&self) -> &Objective {
+        match self {
+            Self::Eprop(eprop) | Self::Readout(eprop) => GradientEstimator::<C>::objective(eprop),
+            Self::Bptt(bptt) => GradientEstimator::<C>::objective(bptt),
+            Self::Eprop3(eprop3) => GradientEstimator::<C>::objective(eprop3),
+            Self::TruncatedBptt(truncated) => GradientEstimator::<C>::objective(truncated),
+        }
+    }
+
     fn estimate(&mut self, network: &Network<C>, batch: &Batch) -> Estimate {
         match self {
             Self::Eprop(eprop) => eprop.estimate(network, batch),

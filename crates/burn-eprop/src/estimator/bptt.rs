@@ -73,6 +73,10 @@ impl Bptt {
 }
 
 impl<C: Cell> GradientEstimator<C> for Bptt {
+    fn objective(&self) -> &Objective {
+        &self.objective
+    }
+
     fn estimate(&mut self, network: &Network<C>, batch: &Batch) -> Estimate {
         check_batch(network, batch);
         let network = with_autodiff(network);

@@ -83,6 +83,9 @@ pub fn mean_firing_rate(firing_rates: &[Tensor<1>]) -> f64 {
 
 /// An algorithm that finds gradients.
 pub trait GradientEstimator<C: Cell> {
+    /// What its gradients lower.
+    fn objective(&self) -> &Objective;
+
     /// Loss and gradients of a batch of whole sequences.
     ///
     /// # Panics

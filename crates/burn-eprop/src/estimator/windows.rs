@@ -304,6 +304,10 @@ impl<const TRACES: bool> Windows<TRACES> {
 }
 
 impl<C: Cell, const TRACES: bool> GradientEstimator<C> for Windows<TRACES> {
+    fn objective(&self) -> &Objective {
+        &self.objective
+    }
+
     fn estimate(&mut self, network: &Network<C>, batch: &Batch) -> Estimate {
         let mut state = self.start(network, batch.size());
         let batch = batch.clone().with_end();

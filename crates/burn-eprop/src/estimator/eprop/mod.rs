@@ -94,6 +94,10 @@ impl Eprop {
 }
 
 impl<C: Cell> GradientEstimator<C> for Eprop {
+    fn objective(&self) -> &Objective {
+        &self.settings.objective
+    }
+
     fn estimate(&mut self, network: &Network<C>, batch: &Batch) -> Estimate {
         check_batch(network, batch);
         let on_cpu = kernel::is_on_cpu(&network.readout.weight.val().without_autodiff());
