@@ -4,6 +4,7 @@
 //! for [Burn](https://burn.dev): eligibility traces that run forward in time, multiplied by a learning signal, in place of
 //! a backward pass.
 
+pub mod alignment;
 pub mod batch;
 pub mod bidirectional;
 pub mod carried;
@@ -20,6 +21,7 @@ mod layer;
 pub mod loss;
 pub mod meta;
 pub mod model;
+pub mod monitor;
 pub mod network;
 pub mod readout;
 pub mod reward;

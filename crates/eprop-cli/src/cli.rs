@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::align::AlignArgs;
 use crate::bench::BenchArgs;
 use crate::compare::Contestant;
 use crate::config::{SyntheticName, TaskName, Update};
@@ -24,6 +25,7 @@ Examples:
   eprop train --resume runs/arm-reaching-learned-1
   eprop compare copy-repeat --methods eprop3:bp-lambda,truncated-bptt-sg,bptt --seeds 1,2,3
   eprop compare arm-reaching --signals learned,symmetric,random --seeds 1,2,3
+  eprop align pattern-generation --signal random
   eprop eval runs/spoken-digits-alif-eprop-1 --json
   eprop gradcheck tests/fixtures/alif_seed1.safetensors
   eprop bench --cell alif --method bptt --steps 1000";
@@ -47,6 +49,8 @@ pub enum Command {
     Train(TrainArgs),
     /// Train several methods or learning signals with several seeds, and compare them
     Compare(CompareArgs),
+    /// Train a network, and compare its gradients with those of BPTT as it learns
+    Align(AlignArgs),
     /// Report the metrics of a trained network
     Eval(EvalArgs),
     /// Compare gradients with those that another program stored
@@ -275,7 +279,7 @@ pub struct GradcheckArgs {
     pub json: bool,
 }
 
-fn positive(text: &str) -> Result<usize, String> {
+pub(crate) fn positive(text: &str) -> Result<usize, String> {
     match text.parse::<i64>() {
         Ok(number) if number > 0 => usize::try_from(number).map_err(|error| error.to_string()),
         Ok(_) => Err("must be at least 1".into()),

@@ -1,5 +1,6 @@
 //! The parts of the `eprop` program.
 
+pub mod align;
 pub mod bench;
 pub mod checkpoint;
 pub mod cli;

@@ -12,7 +12,7 @@ use eprop_cli::cli::{Cli, Command, DtypeName, GradcheckArgs, TrainArgs};
 use eprop_cli::gradcheck::fixture::Fixture;
 use eprop_cli::gradcheck::{Settings, check};
 use eprop_cli::train::Ending;
-use eprop_cli::{bench, compare, eval, output, train};
+use eprop_cli::{align, bench, compare, eval, output, train};
 use peak_alloc::PeakAlloc;
 use serde_json::json;
 
@@ -72,6 +72,11 @@ fn run(command: Command) -> Result<u8> {
         Command::Compare(args) => {
             catch_interrupts()?;
             let ending = compare::run(&args, &INTERRUPTED)?;
+            Ok(if ending == Ending::Interrupted { INTERRUPT } else { 0 })
+        }
+        Command::Align(args) => {
+            catch_interrupts()?;
+            let ending = align::run(&args, &INTERRUPTED)?;
             Ok(if ending == Ending::Interrupted { INTERRUPT } else { 0 })
         }
         Command::Eval(args) => eval::run(&args).map(|()| 0),

@@ -13,6 +13,8 @@ use burn_eprop::{
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use crate::config::RunConfig;
+
 /// A cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -131,6 +133,16 @@ impl Method {
             }
             MethodName::Readout => Self::Readout(eprop(Box::new(Symmetric))),
         }
+    }
+
+    /// A method with the settings of a run.
+    ///
+    /// # Errors
+    ///
+    /// If the signal's are out of range.
+    pub fn of(config: &RunConfig, name: MethodName) -> Result<Self, ConfigError> {
+        let signal = config.signal.create(config.signal_decay)?;
+        Ok(Self::new(name, signal, config.synthetic.learning(), Some(config.chunk), config.objective()))
     }
 
     /// The method without the outputs of all steps in its estimates.

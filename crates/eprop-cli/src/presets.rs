@@ -64,6 +64,7 @@ fn pattern_generation(cell: CellName, method: MethodName) -> RunConfig {
         checkpoint_seconds: 60.0,
         data: None,
         validation: None,
+        alignment: None,
         network: NetworkSettings {
             neurons: 100,
             layers: 1,

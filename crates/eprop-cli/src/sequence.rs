@@ -8,6 +8,7 @@ use burn_eprop::OptimizerHook;
 use burn_eprop::estimator::mean_firing_rate;
 use burn_eprop::hook::Report;
 
+use crate::align::Comparison;
 use crate::checkpoint::{CHECKPOINT, Checkpoint};
 use crate::cli::SplitName;
 use crate::config::{RunConfig, Update};
@@ -62,12 +63,11 @@ impl WithModel for Training<'_> {
     fn run<M: Model>(self, model: M) -> Result<Ending> {
         let Self { run, config, task } = self;
         let (model, optimizer) = run.restore(model, config.optimizer())?;
-        let signal = config.signal.create(config.signal_decay)?;
-        let learning = config.synthetic.learning();
-        let method = Method::new(config.method, signal, learning, Some(config.chunk), config.objective());
+        let method = Method::of(config, config.method)?;
         let hook = OptimizerHook::new(optimizer, method).into_stream(model.networks()[0], config.batch);
         let scheduler = config.scheduler(&model)?;
-        let lesson = Sequences { config, folder: run.folder, task, hook };
+        let comparison = Comparison::new(config, &model)?;
+        let lesson = Sequences { config, folder: run.folder, task, hook, comparison };
         run.go(model, scheduler, lesson)
     }
 }
@@ -77,6 +77,8 @@ struct Sequences<'a> {
     folder: &'a RunFolder,
     task: Box<dyn Task>,
     hook: OptimizerHook<Method, MethodState>,
+    /// With BPTT, where it is asked for.
+    comparison: Option<Comparison>,
 }
 
 impl<M: Model> Lesson<M> for Sequences<'_> {
@@ -87,7 +89,9 @@ impl<M: Model> Lesson<M> for Sequences<'_> {
         let validation = self.config.validation.map(|_| validation::column(score));
         let progress = self.task.progress().into_iter().map(|(name, _)| name.to_owned());
         let voltage = self.config.voltage.map(|_| "voltage_loss".to_owned());
-        columns.map(str::to_owned).into_iter().chain(voltage).chain(validation).chain(progress).collect()
+        let alignment = self.comparison.iter().flat_map(Comparison::columns);
+        let columns = columns.map(str::to_owned).into_iter().chain(voltage).chain(validation);
+        columns.chain(progress).chain(alignment).collect()
     }
 
     fn learn(
@@ -100,13 +104,21 @@ impl<M: Model> Lesson<M> for Sequences<'_> {
         let example = self.task.example(iteration);
         let lr = learning_rate.base();
         let windows = (self.config.update == Update::Window).then_some(self.config.chunk);
+        let alignment = match &mut self.comparison {
+            Some(comparison) => comparison.row(iteration, &model, &example.batch, metrics),
+            None => Vec::new(),
+        };
         let (model, report) = model.learn(&mut self.hook, learning_rate, &example.batch, windows);
         let row = match report.ensure_finite() {
             // A window before the one that failed has changed the weights.
             Err(error) => Err(Failure { error: error.into(), midway: windows.is_some() }),
             Ok(report) => match self.validate(iteration, &model, metrics) {
                 Err(error) => Err(Failure { error, midway: true }),
-                Ok(validated) => Ok(self.row(iteration, lr, &report, &example, validated)),
+                Ok(validated) => {
+                    let mut row = self.row(iteration, lr, &report, &example, validated);
+                    row.extend(alignment);
+                    Ok(row)
+                }
             },
         };
         (model, row)
@@ -140,6 +152,10 @@ impl<M: Model> Lesson<M> for Sequences<'_> {
         self.folder.write(EVALUATION, report.as_bytes())?;
         plots::draw(model, task, self.config, metrics, &found, self.folder).context("the plots")?;
         said.push(format!("test: {}", found.to_line()));
+        if let Some(comparison) = &self.comparison {
+            let title = format!("{}: gradients beside those of BPTT", task.title());
+            said.extend(comparison.conclude(metrics, &title, self.folder)?);
+        }
         let folder = self.folder.path().display();
         said.push(format!("plots: {folder}/learning_curve.svg, {folder}/activity.svg"));
         Ok(said)

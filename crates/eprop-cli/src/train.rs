@@ -18,7 +18,7 @@ use crate::progress::Progress;
 use crate::run_folder::RunFolder;
 use crate::table::Table;
 use crate::task::STATISTICS;
-use crate::{one_shot, output, reward, sequence};
+use crate::{align, one_shot, output, reward, sequence};
 
 /// Name of a run's file with its settings.
 pub const CONFIG: &str = "config.toml";
@@ -52,14 +52,18 @@ pub fn run(args: &TrainArgs, interrupted: &AtomicBool) -> Result<Ending> {
     if let Some(task) = one_shot::config::asked_for(args)? {
         return one_shot::train(task, args, interrupted);
     }
-    let config = RunConfig::resolve(args)?;
+    start(&RunConfig::resolve(args)?, args.out.as_deref(), interrupted)
+}
+
+/// Begins a run with settings of its own, in the folder `out` or a new one.
+pub(crate) fn start(config: &RunConfig, out: Option<&Path>, interrupted: &AtomicBool) -> Result<Ending> {
     let device = config.device.open()?;
     let create = || -> Result<RunFolder> {
-        let folder = RunFolder::create(args.out.as_deref(), &name(&config))?;
+        let folder = RunFolder::create(out, &name(config))?;
         folder.write(CONFIG, config.to_toml().as_bytes())?;
         Ok(folder)
     };
-    begin(&config, create, None, &device, interrupted)
+    begin(config, create, None, &device, interrupted)
 }
 
 /// Goes on with a run from its last checkpoint, as if it had never been interrupted.
@@ -272,7 +276,8 @@ impl Run<'_> {
 /// What a person sees of the last iteration.
 fn message(metrics: &Table) -> String {
     let names = ["iteration", "rate_loss", "voltage_loss", "gradient_norm", "learning_rate"];
-    let hidden = |column: &str| names.contains(&column) || column.ends_with("_lr");
+    let hidden =
+        |column: &str| names.contains(&column) || align::is_column(column) || column.ends_with("_lr");
     let shown = metrics.columns().iter().filter(|column| !hidden(column));
     let numbers = shown.map(|column| (column, metrics.last(column)));
     let known = numbers.filter(|(_, number)| number.is_finite());

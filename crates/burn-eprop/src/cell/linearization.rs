@@ -109,18 +109,31 @@ impl Linearization {
 
     /// A range of rows.
     pub(crate) fn rows(&self, start: usize, length: usize) -> Self {
-        let rows = |coefficient: &Option<Tensor<2>>| {
-            coefficient.as_ref().map(|coefficient| coefficient.clone().narrow(0, start, length))
+        self.map(|coefficient| coefficient.narrow(0, start, length))
+    }
+
+    /// One neuron in one of `batch` sequences, [steps, 1].
+    pub(crate) fn of_neuron(&self, neuron: usize, sequence: usize, batch: usize) -> Self {
+        let column = |coefficient: Tensor<2>| {
+            let [rows, neurons] = coefficient.dims();
+            let coefficient = coefficient.reshape([rows / batch, batch, neurons]);
+            coefficient.narrow(1, sequence, 1).narrow(2, neuron, 1).reshape([-1, 1])
         };
-        let matrix = |matrix: &[Vec<Option<Tensor<2>>>]| {
-            matrix.iter().map(|row| row.iter().map(rows).collect()).collect()
-        };
+        let folded = self.folded.as_ref();
+        let folded = folded
+            .map(|Folded { decay, gain }| Folded { decay: *decay, gain: gain.clone().narrow(0, neuron, 1) });
+        Self { folded, ..self.map(column) }
+    }
+
+    fn map(&self, change: impl Fn(Tensor<2>) -> Tensor<2>) -> Self {
+        let all = |row: &[Option<Tensor<2>>]| row.iter().map(|value| value.clone().map(&change)).collect();
+        let matrix = |rows: &[Vec<Option<Tensor<2>>>]| rows.iter().map(|row| all(row)).collect();
         Self {
             folded: self.folded.clone(),
             a: matrix(&self.a),
             b: matrix(&self.b),
-            c: self.c.iter().map(rows).collect(),
-            d: self.d.iter().map(rows).collect(),
+            c: all(&self.c),
+            d: all(&self.d),
         }
     }
 

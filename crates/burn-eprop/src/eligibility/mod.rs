@@ -28,6 +28,7 @@ mod stepwise;
 
 pub use chunk::{Chunk, Presynaptic};
 pub(crate) use factored::{FactoredTraces, MOST_FACTORED_STEPS};
+pub(crate) use stepwise::StepwiseTraces;
 pub use stepwise::stepwise_traces;
 
 use burn::tensor::Tensor;

@@ -27,6 +27,7 @@ use eprop_tasks::timit::TimitConfig;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use crate::align::AlignmentSettings;
 use crate::cli::{TaskChoice, TrainArgs};
 use crate::device::DeviceName;
 use crate::method::{CellName, MethodName, SignalName};
@@ -140,6 +141,8 @@ pub struct RunConfig {
     pub data: Option<PathBuf>,
     /// Scores on data that are not learnt from, while the run goes on.
     pub validation: Option<ValidationSettings>,
+    /// Comparisons of gradients with those of BPTT.
+    pub alignment: Option<AlignmentSettings>,
     /// The network.
     pub network: NetworkSettings,
     /// Firing-rate regularisation.
@@ -302,6 +305,7 @@ impl RunConfig {
             self.update == Update::Sequence || self.method.has_windows() || self.task.has_rewards(),
             "update is window, but only eprop3, truncated-bptt and truncated-bptt-sg have windows"
         );
+        self.alignment.map_or(Ok(()), |settings| settings.validate(self))?;
         if self.voltage.is_some() {
             let has_potential = self.cell != CellName::Lstm;
             ensure!(has_potential, "[voltage] is for spiking cells; lstm has no membrane potential");

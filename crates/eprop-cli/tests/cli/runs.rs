@@ -41,6 +41,36 @@ fn pattern_generation_leaves_a_whole_run_folder_and_can_be_repeated() {
 }
 
 #[test]
+fn gradients_are_compared_with_those_of_bptt() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [run, exact] = ["run", "exact"].map(|name| folder.path().join(name));
+    let task = ["pattern-generation", "--iterations", "4", "--every", "2"];
+    let said = succeed(&[&["align"], &task[..], &["--out", text(&run)]].concat());
+    assert!(said.contains("layers.0.w_rec") && said.contains("cosine"), "{said}");
+    assert!(read(&run.join("alignment.svg")).contains("layers.0.w_in"));
+    let metrics = read(&run.join("metrics.csv"));
+    let rows: Vec<Vec<&str>> = metrics.lines().map(|line| line.split(',').collect()).collect();
+    let column = |name: &str| {
+        let place = rows[0].iter().position(|&column| column == name).expect(name);
+        rows[1..].iter().map(|row| row[place].parse().expect("a number")).collect::<Vec<f64>>()
+    };
+    // e-prop's gradients of the readout are exact, and those of the neurons are not, by random feedback.
+    let readout = column("cosine readout.weight");
+    assert!(readout.iter().all(|cosine| (cosine - 1.0).abs() < 1e-5), "{readout:?}");
+    let recurrent = column("cosine layers.0.w_rec");
+    assert!(recurrent.iter().all(|cosine| cosine.abs() < 0.999), "{recurrent:?}");
+    assert_eq!((recurrent[0], recurrent[2]), (recurrent[1], recurrent[3]));
+    assert_ne!(recurrent[1], recurrent[2]);
+    refuse(
+        &[&["align"], &task[..], &["--method", "bptt", "--out", text(&exact)]].concat(),
+        &["alignment", "bptt"],
+    );
+    refuse(&["align", "delayed-choice"], &["rewards"]);
+    refuse(&["align", "arm-reaching"], &["one presentation"]);
+    assert!(!exact.exists());
+}
+
+#[test]
 fn flags_go_before_the_settings_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let config = folder.path().join("settings.toml");

@@ -8,7 +8,7 @@ use plotters::backend::{DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontDesc, FontFamily, FontStyle, FontTransform, RGBAColor, ShapeStyle, TextStyle};
 
-use super::{PlotError, svg_file};
+use super::{PlotError, figure_file};
 
 /// Drawing units per pixel: the library rounds to whole units, which is too coarse for thin lines.
 const UNITS: f64 = 10.0;
@@ -113,7 +113,7 @@ pub(super) fn save(
 ) -> Result<(), PlotError> {
     render((width.ceil(), height.ceil()), draw)
         .map_err(io::Error::other)
-        .and_then(|svg| svg_file::write(path, &svg))
+        .and_then(|svg| figure_file::write(path, &svg))
         .map_err(|reason| PlotError { path: path.into(), reason })
 }
 

@@ -91,6 +91,20 @@ impl Eprop {
         let sums = settings.run(&network, &mut state, batch, false, Some(observer));
         settings.finish(&network, &mut state, sums)
     }
+
+    /// As [`feed`](OnlineEstimator::feed); `observer` sees each chunk.
+    pub fn feed_observed<C: Cell>(
+        &mut self,
+        network: &Network<C>,
+        state: &mut EpropState,
+        piece: &Batch,
+        observer: &mut dyn FnMut(ChunkRecord),
+    ) -> Estimate {
+        check(network, state, piece, &self.settings.objective);
+        let (settings, network) = (self.settings, network.valid());
+        let sums = settings.run(&network, state, piece, true, Some(observer));
+        settings.finish(&network, state, sums)
+    }
 }
 
 impl<C: Cell> GradientEstimator<C> for Eprop {
