@@ -3,6 +3,16 @@
 //! burn-eprop implements e-prop (Bellec et al. 2019, [arXiv:1901.09049](https://arxiv.org/abs/1901.09049))
 //! for [Burn](https://burn.dev): eligibility traces that run forward in time, multiplied by a learning signal, in place of
 //! a backward pass.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `flex`, `ndarray` (default) | Burn's backends for CPUs |
+//! | `wgpu` | GPUs by Vulkan, Metal, DirectX or OpenGL, whatever there is; `vulkan` and `metal` pin one |
+//! | `cuda`, `rocm` | NVIDIA's and AMD's own |
+//! | `train` | `train`: models for burn-train's `Learner`, and metrics |
+//!
+//! Versions follow Burn's: 0.22.x of this crate goes with Burn 0.22, and what breaks a caller waits for the next one of Burn. The oldest Rust that
+//! builds it is that of the package's `rust-version`; a newer one is no breaking change.
 
 pub mod alignment;
 pub mod batch;

@@ -67,7 +67,7 @@ pub struct BenchArgs {
     /// When weights change; a training step is a batch of whole sequences
     #[arg(long, value_enum, default_value = "sequence")]
     pub update: Update,
-    /// Device: flex, ndarray or wgpu
+    /// Device: flex, ndarray, or a GPU by wgpu, vulkan, metal, cuda or rocm, where it was built in
     #[arg(long, default_value = "flex")]
     pub device: DeviceName,
     /// How many training steps are timed, after one that is not

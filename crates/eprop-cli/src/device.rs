@@ -3,13 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-#[cfg(feature = "wgpu")]
-use anyhow::Context;
-use anyhow::Result;
-use burn::tensor::Device;
+use anyhow::{Context, Result, bail};
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// A device that a command can run on.
+/// A device that a command can run on. Those of GPUs are features of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum DeviceName {
@@ -17,70 +15,91 @@ pub enum DeviceName {
     Flex,
     /// The CPU backend on the ndarray crate.
     NdArray,
-    /// A GPU through wgpu.
-    #[cfg(feature = "wgpu")]
+    /// A GPU through wgpu, by whatever the machine has.
     Wgpu,
+    /// A GPU through wgpu and Vulkan.
+    Vulkan,
+    /// A GPU through wgpu and Metal.
+    Metal,
+    /// A GPU of NVIDIA's.
+    Cuda,
+    /// A GPU of AMD's.
+    Rocm,
 }
 
 impl DeviceName {
-    /// The device itself.
+    const ALL: [Self; 7] =
+        [Self::Flex, Self::NdArray, Self::Wgpu, Self::Vulkan, Self::Metal, Self::Cuda, Self::Rocm];
+
+    /// The device itself: the first one of its kind.
     ///
     /// # Errors
     ///
-    /// If the machine has no adapter for it.
+    /// If the program was built without it, or the machine does not have it.
     pub fn open(self) -> Result<Device> {
+        #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal"))]
+        use burn::tensor::DeviceKind::DefaultDevice;
+        #[allow(unreachable_patterns)] // Where all are built in.
         match self {
             Self::Flex => Ok(Device::flex()),
             #[allow(deprecated)] // Upstream favours Flex; this project supports both.
             Self::NdArray => Ok(Device::ndarray()),
             #[cfg(feature = "wgpu")]
-            Self::Wgpu => open_wgpu(),
+            Self::Wgpu => self.tried(|| Device::wgpu(DefaultDevice)),
+            #[cfg(feature = "vulkan")]
+            Self::Vulkan => self.tried(|| Device::vulkan(DefaultDevice)),
+            #[cfg(feature = "metal")]
+            Self::Metal => self.tried(|| Device::metal(DefaultDevice)),
+            #[cfg(feature = "cuda")]
+            Self::Cuda => self.tried(|| Device::cuda(0)),
+            #[cfg(feature = "rocm")]
+            Self::Rocm => self.tried(|| Device::rocm(0)),
+            _ => bail!("this program was built without {self}; build it with `--features eprop-cli/{self}`"),
         }
     }
-}
 
-/// wgpu's default device. It is tried with a small tensor, since a missing adapter shows itself by a panic.
-#[cfg(feature = "wgpu")]
-fn open_wgpu() -> Result<Device> {
-    use burn::tensor::{DeviceKind, Tensor};
+    /// A device that a small tensor was tried on: a missing adapter shows itself by a panic.
+    #[allow(dead_code)] // Without the feature of a GPU.
+    fn tried(self, open: impl FnOnce() -> Device + std::panic::UnwindSafe) -> Result<Device> {
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| {}));
+        let device = std::panic::catch_unwind(|| {
+            let device = open();
+            let sum = Tensor::<1>::ones([2], &device).sum().into_scalar::<f32>();
+            (sum == 2.0).then_some(device)
+        });
+        std::panic::set_hook(hook);
+        device.ok().flatten().with_context(|| format!("no adapter for the device {self} was found"))
+    }
 
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let device = std::panic::catch_unwind(|| {
-        let device = Device::wgpu(DeviceKind::DefaultDevice);
-        let sum = Tensor::<1>::ones([2], &device).sum().into_scalar::<f32>();
-        (sum == 2.0).then_some(device)
-    });
-    std::panic::set_hook(hook);
-    device.ok().flatten().context("no adapter for the device wgpu was found")
+    fn name(self) -> &'static str {
+        match self {
+            Self::Flex => "flex",
+            Self::NdArray => "ndarray",
+            Self::Wgpu => "wgpu",
+            Self::Vulkan => "vulkan",
+            Self::Metal => "metal",
+            Self::Cuda => "cuda",
+            Self::Rocm => "rocm",
+        }
+    }
 }
 
 impl FromStr for DeviceName {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "flex" => Ok(Self::Flex),
-            "ndarray" => Ok(Self::NdArray),
-            #[cfg(feature = "wgpu")]
-            "wgpu" => Ok(Self::Wgpu),
-            #[cfg(not(feature = "wgpu"))]
-            "wgpu" => {
-                Err("this program was built without wgpu; build it with `--features eprop-cli/wgpu`".into())
-            }
-            _ => Err(format!("unknown device `{name}`; there are flex, ndarray and wgpu")),
-        }
+        let known = Self::ALL.into_iter().find(|device| device.name() == name);
+        known.ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("unknown device `{name}`; there are {names}")
+        })
     }
 }
 
 impl fmt::Display for DeviceName {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Flex => "flex",
-            Self::NdArray => "ndarray",
-            #[cfg(feature = "wgpu")]
-            Self::Wgpu => "wgpu",
-        })
+        formatter.write_str(self.name())
     }
 }
 

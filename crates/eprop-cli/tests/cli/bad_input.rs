@@ -11,8 +11,9 @@ use safetensors::{Dtype, SafeTensors, serialize};
 fn words_of_the_command_line() {
     refuse(&["train", "--device", "abacus"], &["abacus", "--device"]);
     if cfg!(not(feature = "wgpu")) {
-        refuse(&["train", "--device", "wgpu"], &["wgpu", "built without"]);
+        refuse(&["train", "--device", "wgpu"], &["built without wgpu", "--features eprop-cli/wgpu"]);
     }
+    refuse(&["train", "--device", "rocm"], &["rocm"]);
     refuse(&["train", "chess"], &["chess"]);
     refuse(&["train", "--cell", "brain"], &["brain", "--cell"]);
     refuse(&["train", "--batch", "0"], &["0", "--batch"]);
