@@ -71,3 +71,8 @@ pub struct BookEprop2;
 #[cfg(doctest)]
 #[doc = include_str!("../../../book/src/reward.md")]
 pub struct BookReward;
+
+/// The book's page on burn-train, likewise; with the feature `train`.
+#[cfg(all(doctest, feature = "train"))]
+#[doc = include_str!("../../../book/src/learner.md")]
+pub struct BookLearner;
