@@ -15,6 +15,7 @@ pub mod estimator;
 pub mod gradients;
 pub mod hook;
 pub mod init;
+pub mod interchange;
 pub mod kernel;
 mod layer;
 pub mod loss;
