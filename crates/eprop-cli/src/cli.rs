@@ -9,6 +9,7 @@ use crate::bench::BenchArgs;
 use crate::compare::Contestant;
 use crate::config::{SyntheticName, TaskName, Update};
 use crate::device::DeviceName;
+use crate::export::ExportArgs;
 use crate::method::{CellName, MethodName, SignalName};
 use crate::one_shot::config::{FamilyName, OneShotTask, Teacher};
 
@@ -25,6 +26,7 @@ Examples:
   eprop compare copy-repeat --methods eprop3:bp-lambda,truncated-bptt-sg,bptt --seeds 1,2,3
   eprop compare arm-reaching --signals learned,symmetric,random --seeds 1,2,3
   eprop eval runs/spoken-digits-alif-eprop-1 --json
+  eprop export runs/spoken-digits-alif-eprop-1 --format safetensors
   eprop gradcheck tests/fixtures/alif_seed1.safetensors
   eprop bench --cell alif --method bptt --steps 1000";
 
@@ -49,6 +51,8 @@ pub enum Command {
     Compare(CompareArgs),
     /// Report the metrics of a trained network
     Eval(EvalArgs),
+    /// Write the weights of a trained network for other programs
+    Export(ExportArgs),
     /// Compare gradients with those that another program stored
     Gradcheck(GradcheckArgs),
     /// Measure time and memory of a training step

@@ -12,7 +12,7 @@ use eprop_cli::cli::{Cli, Command, DtypeName, GradcheckArgs, TrainArgs};
 use eprop_cli::gradcheck::fixture::Fixture;
 use eprop_cli::gradcheck::{Settings, check};
 use eprop_cli::train::Ending;
-use eprop_cli::{bench, compare, eval, output, train};
+use eprop_cli::{bench, compare, eval, export, output, train};
 use peak_alloc::PeakAlloc;
 use serde_json::json;
 
@@ -75,6 +75,7 @@ fn run(command: Command) -> Result<u8> {
             Ok(if ending == Ending::Interrupted { INTERRUPT } else { 0 })
         }
         Command::Eval(args) => eval::run(&args).map(|()| 0),
+        Command::Export(args) => export::run(&args).map(|()| 0),
         Command::Gradcheck(args) => gradcheck(&args),
         Command::Bench(args) => {
             let measurement = bench::run(&args, &ALLOCATOR)?;

@@ -101,11 +101,7 @@ impl WeightMap {
     ///
     /// As [`load`](super::load); also if the map leaves out a parameter or a tensor or has one that the network has not, or if a
     /// neuron would project onto itself where the cell [does not allow it](Cell::AUTAPSES).
-    pub fn load<M: RecurrentModel>(
-        &self,
-        model: &M,
-        path: impl AsRef<Path>,
-    ) -> Result<M, InterchangeError> {
+    pub fn load<M: RecurrentModel>(&self, model: &M, path: impl AsRef<Path>) -> Result<M, InterchangeError> {
         read_file(path.as_ref(), |bytes| self.from_bytes(model, bytes))
     }
 
@@ -160,7 +156,10 @@ impl WeightMap {
                 target % neurons == neuron && value != 0.0
             };
             if data.iter::<f64>().enumerate().any(autapse) {
-                return Err(misfit(&parameter.name, "a neuron would project onto itself, which the cell has not"));
+                return Err(misfit(
+                    &parameter.name,
+                    "a neuron would project onto itself, which the cell has not",
+                ));
             }
         }
         Ok(())

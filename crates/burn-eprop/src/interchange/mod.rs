@@ -91,10 +91,7 @@ fn kind<M: RecurrentModel>() -> String {
     format!("version 1, {} cells", cell.rsplit("::").next().unwrap_or(cell))
 }
 
-fn read_file<M>(
-    path: &Path,
-    read: impl FnOnce(Vec<u8>) -> Result<M, Misfit>,
-) -> Result<M, InterchangeError> {
+fn read_file<M>(path: &Path, read: impl FnOnce(Vec<u8>) -> Result<M, Misfit>) -> Result<M, InterchangeError> {
     let bytes = std::fs::read(path).map_err(|reason| InterchangeError::Read { path: path.into(), reason })?;
     read(bytes).map_err(|misfit| InterchangeError::Misfit { path: path.into(), misfit })
 }
