@@ -234,7 +234,7 @@ fn maps_that_do_not_fit_the_network_are_refused() {
 fn tensors_that_do_not_fit_the_map_are_named() {
     let map = only("layers.0.w_in", Source::new("w").transposed());
     let good: (&str, &[usize], Vec<f64>) = ("w", &[8, 1], counted(&[8]));
-    assert!(map.from_bytes(&small_lstm(), file(&[good.clone()])).is_ok());
+    assert!(map.from_bytes(&small_lstm(), file(std::slice::from_ref(&good))).is_ok());
     assert_eq!(refused(&map, file(&[])), Misfit::Missing("w".into()));
     let more = file(&[good.clone(), ("dropout", &[1], vec![0.5])]);
     assert_eq!(refused(&map, more.clone()), Misfit::Unexpected("dropout".into()));

@@ -10,7 +10,7 @@ use burn::optim::{AdamConfig, ModuleOptimizer};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use burn_eprop::cell::LifConfig;
 use burn_eprop::estimator::Eprop;
-use burn_eprop::interchange::{Source, WeightMap, save};
+use burn_eprop::interchange::{Source, WeightMap};
 use burn_eprop::readout::LeakyReadoutConfig;
 use burn_eprop::signal::Symmetric;
 use burn_eprop::{Batch, Loss, NetworkConfig, Objective, OptimizerHook};
@@ -63,8 +63,5 @@ fn main() -> Result<(), Box<dyn Error>> {
             println!("{update:>4}  loss {:.4}", report.loss);
         }
     }
-    let path = std::env::temp_dir().join("from-snntorch.safetensors");
-    save(&network, &path)?;
-    println!("the trained network is in {}", path.display());
     Ok(())
 }

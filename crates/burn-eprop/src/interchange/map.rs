@@ -207,41 +207,53 @@ impl Source {
 
     /// The parameter's values, in its type.
     fn read(&self, file: &StateDict, parameter: &PackTensor) -> Result<PackTensor, Misfit> {
-        let name = &parameter.name;
-        let post = *parameter.shape.last().expect("a parameter has a dimension");
-        let mut stored = parameter.shape.to_vec();
-        let rows = stored[0].checked_sub(self.padding);
-        stored[0] = rows.ok_or_else(|| misfit(name, "there are more rows of 0 than it has rows"))?;
-        if self.transposed {
-            stored.reverse();
-        }
+        let (name, shape) = (&parameter.name, &parameter.shape);
+        let stored = self.stored_shape(name, shape)?;
         let mut values = file.read(&self.tensor, &stored, name)?;
         for tensor in &self.plus {
             let more = file.read(tensor, &stored, name)?;
             values.iter_mut().zip(more).for_each(|(value, more)| *value += more);
         }
-        if self.transposed {
-            let columns = *stored.last().expect("as many as of the parameter");
-            let column = |column| values.iter().skip(column).step_by(columns).copied();
-            values = (0..columns).flat_map(column).collect();
-        }
-        if !self.blocks.is_empty() {
-            if post % self.blocks.len() != 0 {
-                return Err(misfit(name, "the blocks are not of one size"));
-            }
-            let width = post / self.blocks.len();
-            let block = |row: &[f64], block: usize| row[block * width..][..width].to_vec();
-            let reordered = |row| self.blocks.iter().flat_map(move |&index| block(row, index));
-            values = values.chunks(post).flat_map(reordered).collect();
-        }
-        let mut padded = vec![0.0; parameter.shape.iter().product::<usize>() - values.len()];
-        padded.append(&mut values);
-        let data = TensorData::new(padded, parameter.shape.clone()).convert_dtype(parameter.dtype);
+        let values = self.arranged(values, &stored, shape);
+        let data = TensorData::new(values, shape.clone()).convert_dtype(parameter.dtype);
         if !data.iter::<f64>().all(f64::is_finite) {
             return Err(NonFinite { what: format!("parameter `{name}` as {:?}", parameter.dtype) }.into());
         }
         // Without an id the parameter keeps its own.
         Ok(bridge::from_data(data, name.clone(), None))
+    }
+
+    /// The shape that the tensors must have for a parameter of this shape.
+    fn stored_shape(&self, name: &str, shape: &[usize]) -> Result<Vec<usize>, Misfit> {
+        let (mut stored, post) = (shape.to_vec(), shape[shape.len() - 1]);
+        if !self.blocks.is_empty() && !post.is_multiple_of(self.blocks.len()) {
+            return Err(misfit(name, "the blocks are not of one size"));
+        }
+        let rows = stored[0].checked_sub(self.padding);
+        stored[0] = rows.ok_or_else(|| misfit(name, "there are more rows of 0 than it has rows"))?;
+        if self.transposed {
+            stored.reverse();
+        }
+        Ok(stored)
+    }
+
+    /// Values of the stored shape in the order of the parameter.
+    fn arranged(&self, mut values: Vec<f64>, stored: &[usize], shape: &[usize]) -> Vec<f64> {
+        if self.transposed {
+            let columns = stored[stored.len() - 1];
+            let column = |column| values.iter().skip(column).step_by(columns).copied();
+            values = (0..columns).flat_map(column).collect();
+        }
+        if !self.blocks.is_empty() {
+            let post = shape[shape.len() - 1];
+            let width = post / self.blocks.len();
+            let reordered = |row: &[f64]| {
+                self.blocks.iter().map(|block| row[block * width..][..width].to_vec()).collect::<Vec<_>>()
+            };
+            values = values.chunks(post).flat_map(reordered).flatten().collect();
+        }
+        let padding = shape.iter().product::<usize>() - values.len();
+        [vec![0.0; padding], values].concat()
     }
 }
 

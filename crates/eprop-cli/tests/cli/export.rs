@@ -44,7 +44,7 @@ fn what_was_trained_comes_back() {
         ("synthetic", "copy-repeat", "lstm", ""),
         ("reward", "delayed-choice", "alif", ""),
     ] {
-        let lines = format!("iterations = 2\nbatch = 2\ncell = '{cell}'\n[network]\nneurons = 8\n{more}\n");
+        let lines = format!("iterations = 2\ncell = '{cell}'\n[network]\nneurons = 8\n{more}\n");
         std::fs::write(&settings, lines).expect("written");
         let out = folder.path().join(name);
         succeed(&["train", task, "--config", text(&settings), "--out", text(&out)]);
