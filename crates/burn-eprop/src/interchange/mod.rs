@@ -23,7 +23,7 @@
 //!
 //! Weights are [pre, post] and row-major; the neurons of one current stand together, so that column g · N + j is current g of neuron j.
 //! A [`Bidirectional`](crate::bidirectional::Bidirectional) has all of these twice, behind `forward.` and `backward.`. A cell of a
-//! user's own has its parameters behind `layers.L.cell.`.
+//! user's own has its parameters, which must be of floating-point type, behind `layers.L.cell.`.
 //!
 //! What is no tensor is not in the file: constants that all neurons share, thresholds and the readout's filter are configuration, and a
 //! file is loaded into a network that was made with it. The header's metadata hold under `burn_eprop` the format's version and the kind of
