@@ -26,6 +26,7 @@ pub mod estimator;
 pub mod gradients;
 pub mod hook;
 pub mod init;
+pub mod interchange;
 pub mod kernel;
 mod layer;
 pub mod loss;

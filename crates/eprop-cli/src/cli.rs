@@ -10,6 +10,7 @@ use crate::bench::BenchArgs;
 use crate::compare::Contestant;
 use crate::config::{SyntheticName, TaskName, Update};
 use crate::device::DeviceName;
+use crate::export::ExportArgs;
 use crate::method::{CellName, MethodName, SignalName};
 use crate::one_shot::config::{FamilyName, OneShotTask, Teacher};
 
@@ -27,6 +28,7 @@ Examples:
   eprop compare arm-reaching --signals learned,symmetric,random --seeds 1,2,3
   eprop align pattern-generation --signal random
   eprop eval runs/spoken-digits-alif-eprop-1 --json
+  eprop export runs/spoken-digits-alif-eprop-1 --format safetensors
   eprop gradcheck tests/fixtures/alif_seed1.safetensors
   eprop bench --cell alif --method bptt --steps 1000";
 
@@ -53,6 +55,8 @@ pub enum Command {
     Align(AlignArgs),
     /// Report the metrics of a trained network
     Eval(EvalArgs),
+    /// Write the weights of a trained network for other programs
+    Export(ExportArgs),
     /// Compare gradients with those that another program stored
     Gradcheck(GradcheckArgs),
     /// Measure time and memory of a training step

@@ -8,6 +8,7 @@ pub mod compare;
 pub mod config;
 pub mod device;
 pub mod eval;
+pub mod export;
 pub mod gradcheck;
 pub mod method;
 pub mod metrics;

@@ -12,7 +12,7 @@ use eprop_cli::cli::{Cli, Command, DtypeName, GradcheckArgs, TrainArgs};
 use eprop_cli::gradcheck::fixture::Fixture;
 use eprop_cli::gradcheck::{Settings, check};
 use eprop_cli::train::Ending;
-use eprop_cli::{align, bench, compare, eval, output, train};
+use eprop_cli::{align, bench, compare, eval, export, output, train};
 use peak_alloc::PeakAlloc;
 use serde_json::json;
 
@@ -64,22 +64,11 @@ fn unusable(message: &str) -> ExitCode {
 
 fn run(command: Command) -> Result<u8> {
     match command {
-        Command::Train(args) => {
-            catch_interrupts()?;
-            let ending = train::run(&args, &INTERRUPTED)?;
-            Ok(if ending == Ending::Interrupted { INTERRUPT } else { 0 })
-        }
-        Command::Compare(args) => {
-            catch_interrupts()?;
-            let ending = compare::run(&args, &INTERRUPTED)?;
-            Ok(if ending == Ending::Interrupted { INTERRUPT } else { 0 })
-        }
-        Command::Align(args) => {
-            catch_interrupts()?;
-            let ending = align::run(&args, &INTERRUPTED)?;
-            Ok(if ending == Ending::Interrupted { INTERRUPT } else { 0 })
-        }
+        Command::Train(args) => interruptible(|interrupted| train::run(&args, interrupted)),
+        Command::Compare(args) => interruptible(|interrupted| compare::run(&args, interrupted)),
+        Command::Align(args) => interruptible(|interrupted| align::run(&args, interrupted)),
         Command::Eval(args) => eval::run(&args).map(|()| 0),
+        Command::Export(args) => export::run(&args).map(|()| 0),
         Command::Gradcheck(args) => gradcheck(&args),
         Command::Bench(args) => {
             let measurement = bench::run(&args, &ALLOCATOR)?;
@@ -92,8 +81,11 @@ fn run(command: Command) -> Result<u8> {
     }
 }
 
-fn catch_interrupts() -> Result<()> {
-    ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed)).context("Ctrl-C cannot be caught")
+/// Runs what Ctrl-C ends in good order.
+fn interruptible(run: impl FnOnce(&AtomicBool) -> Result<Ending>) -> Result<u8> {
+    let caught = ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed));
+    caught.context("Ctrl-C cannot be caught")?;
+    Ok(if run(&INTERRUPTED)? == Ending::Interrupted { INTERRUPT } else { 0 })
 }
 
 fn gradcheck(args: &GradcheckArgs) -> Result<u8> {

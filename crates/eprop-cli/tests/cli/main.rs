@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod data_sets;
+mod export;
 mod limits;
 mod one_shot;
 mod resume;
