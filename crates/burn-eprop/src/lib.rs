@@ -22,6 +22,7 @@ pub mod meta;
 pub mod model;
 pub mod network;
 pub mod readout;
+pub mod record;
 pub mod reward;
 pub mod signal;
 pub mod surrogate;
