@@ -151,7 +151,7 @@ fn options(batch: &Batch) -> burn::tensor::TensorCreationOptions {
 }
 
 fn cases() -> impl Strategy<Value = Case> {
-    let sizes = (1..6_usize, 1..50_usize, 1..7_usize, prop::collection::vec(1..14_usize, 1..4), 1..5_usize);
+    let sizes = (1..6_usize, 1..50_usize, 1..7_usize, prop::collection::vec(1..14_usize, 1..4), 2..5_usize);
     let flags = any::<[bool; 4]>();
     let constants = (0..6_usize, select(&[None, Some(3.0), Some(20.0)][..]));
     (any::<u64>(), sizes, flags, constants, objectives()).prop_map(

@@ -68,8 +68,8 @@ pub enum HookRecordError {
         /// What is wrong.
         reason: String,
     },
-    /// The record belongs to another kind of state.
-    #[error("{} does not fit: `{part}` is missing or unexpected", path.display())]
+    /// The record belongs to another kind of state, or holds NaN or infinity.
+    #[error("{} does not fit: `{part}` is missing, unexpected or damaged", path.display())]
     Mismatch {
         /// The record.
         path: PathBuf,

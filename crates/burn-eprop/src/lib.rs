@@ -28,6 +28,7 @@ pub mod signal;
 pub mod surrogate;
 pub mod synthetic_gradient;
 
+mod autodiff;
 mod steps;
 mod weights;
 
