@@ -34,8 +34,9 @@ const CUTS: usize = 1000;
 /// Faults of a format that are told.
 const TOLD: usize = 5;
 
-const FORMATS: [fn() -> Format; 17] = [
+const FORMATS: [fn() -> Format; 18] = [
     recordings::wav,
+    recordings::rates,
     recordings::sphere,
     recordings::transcript,
     data_sets::idx,
@@ -69,7 +70,11 @@ fn main() {
 /// Reads sound files, files that must be refused, cut files and mutated ones.
 fn examine(format: &Format) -> Result<(), Failed> {
     for (index, sound) in format.sound.iter().enumerate() {
-        attempt(format, sound).outcome.map_err(|error| format!("sound file {index}: {error}"))?;
+        let Attempt { outcome, peak } = attempt(format, sound);
+        outcome.map_err(|error| format!("sound file {index}: {error}"))?;
+        if peak > MOST_BYTES {
+            return Err(format!("sound file {index}: {peak} bytes were taken").into());
+        }
     }
     let mut tally = Tally::default();
     for (index, bytes) in format.refused.iter().enumerate() {

@@ -31,6 +31,23 @@ pub(crate) fn wav() -> Format {
     }
 }
 
+/// Rates at which filters are longest.
+pub(crate) fn rates() -> Format {
+    let at_rate = |hz: u32| {
+        let mut bytes = wave(&fmt(1, 1, 16, &[]), &levels(40));
+        bytes[24..32].copy_from_slice(&[hz, 2 * hz].map(u32::to_le_bytes).concat());
+        bytes
+    };
+    Format {
+        name: "WAV of any rate",
+        file: "a.wav",
+        sound: [1000, 1001, 7999, 191_999, 383_999, 384_000].map(at_rate).to_vec(),
+        refused: vec![at_rate(0), at_rate(999), at_rate(384_001)],
+        variants: 0,
+        read: reader("a.wav", |_| (), |path| check_samples(read_wav(path, 8000))),
+    }
+}
+
 /// The NIST SPHERE format of speech corpora.
 pub(crate) fn sphere() -> Format {
     let mono = sphere_file("", &levels(40));

@@ -45,11 +45,15 @@ pub enum RecordError {
 pub fn load_module<M: Module>(module: M, bytes: Vec<u8>) -> Result<M, RecordError> {
     let bytes = Bytes::from_bytes_vec(bytes);
     let found = Pack::read(bytes.clone())?;
-    let own = module.clone().into_record().into_bytes().map_err(damaged)?;
-    found.check(&Pack::read(own)?)?;
-    let ids: BTreeSet<_> = found.tensors.values().filter_map(|tensor| tensor.param_id).collect();
-    if ids.len() < found.tensors.len() {
-        return Err(damaged("parameters share an identifier"));
+    let own = Pack::read(module.clone().into_record().into_bytes().map_err(damaged)?)?;
+    found.check(&own)?;
+    // Parameters that are one and the same in the module, and no others, share an identifier.
+    let ids = |pack: &Pack, name: &String| pack.tensors.get(name).and_then(|tensor| tensor.param_id);
+    let pairs: BTreeSet<_> = own.tensors.keys().map(|name| (ids(&own, name), ids(&found, name))).collect();
+    let [of_own, of_found]: [BTreeSet<_>; 2] =
+        [pairs.iter().map(|pair| pair.0).collect(), pairs.iter().map(|pair| pair.1).collect()];
+    if pairs.len() > of_own.len().min(of_found.len()) {
+        return Err(damaged("parameters share an identifier that are not the same"));
     }
     let record = ModuleRecord::from_bytes(bytes).map_err(damaged)?;
     module.try_load_record(record).map_err(damaged)

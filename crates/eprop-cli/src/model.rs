@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use burn::module::Module;
 use burn::tensor::{Bytes, Device};
 use burn_eprop::bidirectional::Bidirectional;
 use burn_eprop::cell::{AlifConfig, LifConfig, LstmConfig};
 use burn_eprop::init::Initializer;
 use burn_eprop::readout::LeakyReadoutConfig;
-use burn_eprop::record::load_module;
+use burn_eprop::record::{RecordError, load_module};
 use burn_eprop::{Cell, Network, NetworkConfig};
 
 use crate::config::{NetworkSettings, RunConfig, SyntheticName};
@@ -233,5 +233,9 @@ pub fn load<M: Module>(module: M, path: &Path) -> Result<M> {
 ///
 /// If the record is corrupt or of another module.
 pub fn from_bytes<M: Module>(module: M, bytes: Vec<u8>) -> Result<M> {
-    load_module(module, bytes).context("not a whole network that fits its settings")
+    load_module(module, bytes).map_err(|error| match &error {
+        RecordError::Damaged { .. } => Error::new(error).context("not a whole network of its settings"),
+        RecordError::Mismatch { .. } => Error::new(error).context("it does not fit its settings"),
+        RecordError::NonFinite { .. } => error.into(),
+    })
 }

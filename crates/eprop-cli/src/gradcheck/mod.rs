@@ -300,7 +300,7 @@ impl<C: Cell> Check<'_, C> {
         let (iterations, path) = (training.iterations, self.fixture.path().display());
         ensure!(
             iterations == losses.len(),
-            "the description of {path} says `training.iterations` = {iterations}, but has {} losses",
+            "the description of {path} says `training.iterations` = {iterations}, but there are {} training losses",
             losses.len()
         );
         let Problem { network, batch, objective } = &self.problem;
