@@ -79,7 +79,7 @@ impl Archive {
         }
     }
 
-    /// A tensor. What is read must have the shape of the one that it replaces.
+    /// A tensor. What is read must have the shape of the one that it replaces, and be finite.
     pub fn tensor<const D: usize>(&mut self, name: &str, tensor: &mut Tensor<D>) {
         let name = self.name(name);
         let Some(options) = self.reading.clone() else {
@@ -87,7 +87,8 @@ impl Archive {
             return;
         };
         let fits = |data: &TensorData| {
-            data.shape().as_slice() == tensor.dims() && Some(data.dtype()) == options.dtype
+            let alike = data.shape().as_slice() == tensor.dims() && Some(data.dtype()) == options.dtype;
+            alike && data.iter::<f64>().all(f64::is_finite)
         };
         match self.entries.remove(&name).filter(fits) {
             Some(data) => *tensor = Tensor::from_data(data, options),

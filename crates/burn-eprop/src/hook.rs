@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::{Module, list_param_ids};
-use burn::optim::{GradientsParams, ModuleOptimizer, OptimizerRecord};
+use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Bytes, DType, Tensor, TensorData};
 use burn_pack::{Reader, Writer};
 
@@ -18,6 +18,7 @@ use crate::estimator::{Estimate, GradientEstimator, OnlineEstimator};
 use crate::gradients::survey;
 use crate::model::RecurrentModel;
 use crate::network::Network;
+use crate::record::{RecordError, load_optimizer};
 
 /// Name of the optimizer's part of a record.
 const OPTIMIZER: &str = "optimizer";
@@ -67,8 +68,8 @@ pub enum HookRecordError {
         /// What is wrong.
         reason: String,
     },
-    /// The record belongs to another kind of state.
-    #[error("{} does not fit: `{part}` is missing or unexpected", path.display())]
+    /// The record belongs to another kind of state, or holds NaN or infinity.
+    #[error("{} does not fit: `{part}` is missing, unexpected or damaged", path.display())]
     Mismatch {
         /// The record.
         path: PathBuf,
@@ -264,8 +265,8 @@ impl<E, S> OptimizerHook<E, S> {
     ///
     /// # Errors
     ///
-    /// If the file cannot be read, or is of another kind of hook: with other sizes, another batch, another
-    /// floating-point type or another κ.
+    /// If the file cannot be read or holds NaN or infinity for the optimizer, or is of another kind of hook: with another optimizer,
+    /// other sizes, another batch, another floating-point type or another κ.
     pub fn load(
         mut self,
         path: impl AsRef<Path>,
@@ -278,8 +279,7 @@ impl<E, S> OptimizerHook<E, S> {
         let failed = |reason: String| HookRecordError::File { path: path.into(), reason };
         let mut entries = read_tensors(path).map_err(failed)?;
         let optimizer = entries.remove(OPTIMIZER).ok_or_else(|| failed("holds no optimizer".into()))?;
-        let (bytes, _, _) = optimizer.into_parts();
-        let optimizer = OptimizerRecord::from_bytes(bytes).map_err(|error| failed(error.to_string()))?;
+        let (optimizer, _, _) = optimizer.into_parts();
 
         let weights = model.networks()[0].valid().options();
         let entries =
@@ -289,7 +289,15 @@ impl<E, S> OptimizerHook<E, S> {
         if let Some(part) = archive.mismatch() {
             return Err(HookRecordError::Mismatch { path: path.into(), part: part.into() });
         }
-        self.optimizer = self.optimizer.load_record(optimizer);
+        self.optimizer =
+            load_optimizer(self.optimizer, model, optimizer.to_vec()).map_err(|error| match error {
+                RecordError::Damaged { reason } => failed(reason),
+                RecordError::NonFinite { .. } => failed(error.to_string()),
+                RecordError::Mismatch { part } => {
+                    let part = format!("{OPTIMIZER}.{part}");
+                    HookRecordError::Mismatch { path: path.into(), part }
+                }
+            })?;
         Ok(self)
     }
 }
@@ -301,7 +309,8 @@ fn read_tensors(path: &Path) -> Result<BTreeMap<String, TensorData>, String> {
     let tensors = reader.into_tensors().map_err(|error| error.to_string())?;
     let parts = tensors.into_iter().map(|tensor| {
         let (name, dtype, shape, _, bytes) = tensor.into_parts().map_err(|error| error.to_string())?;
-        Ok((name, TensorData::from_bytes(bytes, shape, dtype)))
+        let data = TensorData::try_from_bytes(bytes, shape, dtype).map_err(|error| error.to_string())?;
+        Ok((name, data))
     });
     parts.collect()
 }

@@ -35,6 +35,7 @@ pub mod model;
 pub mod monitor;
 pub mod network;
 pub mod readout;
+pub mod record;
 pub mod reward;
 pub mod signal;
 pub mod surrogate;
@@ -42,6 +43,7 @@ pub mod synthetic_gradient;
 #[cfg(feature = "train")]
 pub mod train;
 
+mod autodiff;
 mod steps;
 mod weights;
 

@@ -26,7 +26,8 @@ pub enum Loss {
     SoftmaxCrossEntropy,
     /// For independent bits; targets are probabilities.
     SigmoidCrossEntropy,
-    /// For actions that were taken and rewarded: see [`ActorCriticConfig::targets`](crate::reward::ActorCriticConfig::targets).
+    /// For actions that were taken and rewarded: see [`ActorCriticConfig::targets`](crate::reward::ActorCriticConfig::targets). Estimators panic
+    /// if there is no output but the value.
     ActorCritic,
 }
 
@@ -208,6 +209,11 @@ impl Loss {
 /// All outputs but the last, and the last.
 fn actions_and_value(outputs: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
     let actions = outputs.dims()[2] - 1;
+    assert!(
+        actions > 0,
+        "an actor-critic's outputs are {:?}: an action at least, and the value",
+        outputs.dims()
+    );
     (outputs.clone().narrow(2, 0, actions), outputs.narrow(2, actions, 1))
 }
 

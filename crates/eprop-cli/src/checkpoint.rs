@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use burn::module::Module;
-use burn::optim::{ModuleOptimizer, OptimizerRecord};
-use burn::tensor::Bytes;
+use burn::optim::ModuleOptimizer;
+use burn_eprop::record::load_optimizer;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
@@ -91,14 +91,14 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    /// The parameters, and the optimizer's state.
+    /// Fills model and optimizer.
     ///
     /// # Errors
     ///
-    /// If they are damaged or of another network.
-    pub fn restore<M: Module>(&self, model: M) -> Result<(M, OptimizerRecord)> {
+    /// If their records are damaged or of others.
+    pub fn restore<M: Module>(&self, model: M, optimizer: ModuleOptimizer) -> Result<(M, ModuleOptimizer)> {
         let model = from_bytes(model, self.model.clone())?;
-        let optimizer = OptimizerRecord::from_bytes(Bytes::from_bytes_vec(self.optimizer.clone()));
-        Ok((model, optimizer.context("the optimizer's state is damaged")?))
+        let optimizer = load_optimizer(optimizer, &model, self.optimizer.clone());
+        Ok((model, optimizer.context("the optimizer's state")?))
     }
 }

@@ -2,19 +2,18 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::store::ModuleRecord;
-use burn::tensor::{Bytes, Device, Tensor};
+use anyhow::{Context, Error, Result, ensure};
+use burn::module::Module;
+use burn::tensor::{Bytes, Device};
 use burn_eprop::bidirectional::Bidirectional;
 use burn_eprop::cell::{AlifConfig, LifConfig, LstmConfig};
 use burn_eprop::init::Initializer;
 use burn_eprop::readout::LeakyReadoutConfig;
+use burn_eprop::record::{RecordError, load_module};
 use burn_eprop::{Cell, Network, NetworkConfig};
 
 use crate::config::{NetworkSettings, RunConfig, SyntheticName};
 use crate::method::{CellName, Model};
-use crate::task::values;
 
 /// Most eligibility traces of a kind that are tried: 8 GiB in float32.
 const MAX_TRACES: usize = 1 << 31;
@@ -234,21 +233,9 @@ pub fn load<M: Module>(module: M, path: &Path) -> Result<M> {
 ///
 /// If the record is corrupt or of another module.
 pub fn from_bytes<M: Module>(module: M, bytes: Vec<u8>) -> Result<M> {
-    let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes)).context("not a whole network")?;
-    let module = module.try_load_record(record).context("it does not fit its settings")?;
-    let mut survey = Survey { finite: true };
-    module.visit(&mut survey);
-    ensure!(survey.finite, "it holds NaN or infinity");
-    Ok(module)
-}
-
-/// Whether all parameters are finite. NaN in a spiking network would be silence.
-struct Survey {
-    finite: bool,
-}
-
-impl ModuleVisitor for Survey {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.finite &= values(&param.val()).iter().all(|value| value.is_finite());
-    }
+    load_module(module, bytes).map_err(|error| match &error {
+        RecordError::Damaged { .. } => Error::new(error).context("not a whole network of its settings"),
+        RecordError::Mismatch { .. } => Error::new(error).context("it does not fit its settings"),
+        RecordError::NonFinite { .. } => error.into(),
+    })
 }

@@ -168,8 +168,7 @@ impl Run<'_> {
             return Ok((model, optimizer));
         };
         let file = self.folder.file(CHECKPOINT);
-        let (model, state) = checkpoint.restore(model).with_context(|| file.display().to_string())?;
-        Ok((model, optimizer.load_record(state)))
+        checkpoint.restore(model, optimizer).with_context(|| file.display().to_string())
     }
 
     /// Goes through all iterations that have not been done.

@@ -1,7 +1,7 @@
 //! WAV and NIST SPHERE files as mono samples at one sample rate.
 //!
 //! [`read_audio`] tells the two formats apart by their first bytes. [`read_wav`] takes integer PCM of 8, 16, 24 or 32 bits and float PCM of 32 bits, with any number
-//! of channels at any rate from 1 to 768 kHz, and refuses everything else by name.
+//! of channels at any rate from 1 to 384 kHz, and refuses everything else by name.
 //! [`read_sphere`] takes interleaved PCM of 16 bits in either byte order.
 
 mod error;
@@ -20,8 +20,9 @@ use hound::{SampleFormat, WavReader, WavSpec};
 pub use error::AudioError;
 pub use sphere::read_sphere;
 
-/// Sample rates in Hz that are read and that may be asked for.
-pub const SAMPLE_RATES_HZ: RangeInclusive<u32> = 1_000..=768_000;
+/// Sample rates in Hz that are read and that may be asked for. The filter between two that share no divisor takes memory in proportion to
+/// the larger one, some 60 MB at most.
+pub const SAMPLE_RATES_HZ: RangeInclusive<u32> = 1_000..=384_000;
 
 /// Largest magnitude of a float sample, 6 dB over full scale. A file that goes beyond it was not
 /// written with full scale at 1, and clipping would turn it into noise.

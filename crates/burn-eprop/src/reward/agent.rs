@@ -7,6 +7,7 @@ use burn::tensor::{Tensor, TensorData};
 use super::policy::check;
 use super::state::{Observed, Pending};
 use super::{ActorCriticConfig, ActorCriticState, Outcome, Policy};
+use crate::autodiff::forget_replaced_weights;
 use crate::batch::BatchChunk;
 use crate::cell::Cell;
 use crate::estimator::Estimate;
@@ -154,6 +155,7 @@ impl ActorCritic {
     ///
     /// If nothing has been observed since the last call.
     pub fn gradients<C: Cell>(&self, network: &Network<C>, state: &mut ActorCriticState) -> Estimate {
+        forget_replaced_weights(network);
         let found = state.found.take();
         let mut gradients = GradientsParams::new();
         for (layer, gradient) in network.layers.iter().zip(found.layers) {

@@ -297,12 +297,18 @@ impl<C: Cell> Check<'_, C> {
         let (Some(training), Some(losses)) = (&description.training, &description.losses_nest_f64) else {
             return Ok(Vec::new());
         };
+        let (iterations, path) = (training.iterations, self.fixture.path().display());
+        ensure!(
+            iterations == losses.len(),
+            "the description of {path} says `training.iterations` = {iterations}, but there are {} training losses",
+            losses.len()
+        );
         let Problem { network, batch, objective } = &self.problem;
         let mut network = network.clone().train(); // optimizers update networks with autodiff
         let mut eprop = Eprop::new(*objective, Random).with_chunk(self.chunk);
         let mut optimizer: ModuleOptimizer = SgdConfig::new().init();
         let (mut our_losses, mut our_spikes) = (Vec::new(), Vec::new());
-        for _ in 0..training.iterations {
+        for _ in 0..iterations {
             let estimate = eprop.estimate(&network, batch);
             our_losses.push(estimate.loss);
             our_spikes.push((mean_firing_rate(&estimate.firing_rates) * self.steps_of_all_neurons()).round());
@@ -359,9 +365,6 @@ impl<C: Cell> Problem<C> {
         let (inputs, neurons, outputs) = (config.n_in, config.n_rec, config.n_out);
         let targets = C::CURRENTS * neurons;
         let options: TensorCreationOptions = (&settings.device, settings.dtype).into();
-        let mut network = NetworkConfig::new(inputs, outputs)
-            .with_readout(readout(fixture)?)
-            .init(vec![cell], options.clone());
         let lstm = fixture.description.model == Model::Lstm;
         let (w_in, w_rec) = if lstm { ("W_x", "W_h") } else { ("W_in", "W_rec") };
         let load = |name: &str, shape: [usize; 2]| {
@@ -370,15 +373,23 @@ impl<C: Cell> Problem<C> {
         let load_vector = |name: &str, size: usize| {
             Ok::<_, anyhow::Error>(data::<1>(fixture.tensor(name, &[size])?, settings))
         };
+        // All are there before a network is made, which then takes no more memory than the file does.
+        let w_in = load(&format!("param_{w_in}"), [inputs, targets])?;
+        let w_rec = load(&format!("param_{w_rec}"), [neurons, targets])?;
+        let bias = cell.initial_bias().map(|_| load_vector("param_b", targets)).transpose()?;
+        let [w_out, feedback] = ["param_W_out", "in_B_fb"].map(|name| load(name, [neurons, outputs]));
+        let b_out = load_vector("param_b_out", outputs)?;
+
+        let readout = readout(fixture)?;
+        let mut network =
+            NetworkConfig::new(inputs, outputs).with_readout(readout).init(vec![cell], options.clone());
         let layer = &mut network.layers[0];
-        set(&mut layer.w_in, load(&format!("param_{w_in}"), [inputs, targets])?);
-        set(&mut layer.w_rec, load(&format!("param_{w_rec}"), [neurons, targets])?);
-        if let Some(bias) = &mut layer.bias {
-            set(bias, load_vector("param_b", targets)?);
-        }
-        set(&mut network.readout.weight, load("param_W_out", [neurons, outputs])?);
-        set(network.readout.bias.as_mut().expect("configured"), load_vector("param_b_out", outputs)?);
-        set(&mut network.feedback, load("in_B_fb", [neurons, outputs])?);
+        set(&mut layer.w_in, w_in);
+        set(&mut layer.w_rec, w_rec);
+        layer.bias.iter_mut().zip(bias).for_each(|(param, bias)| set(param, bias));
+        set(&mut network.readout.weight, w_out?);
+        set(network.readout.bias.as_mut().expect("configured"), b_out);
+        set(&mut network.feedback, feedback?);
         Ok(Self { network, batch: batch(fixture, &options)?, objective: objective(fixture)? })
     }
 }

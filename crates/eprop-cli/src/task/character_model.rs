@@ -92,7 +92,9 @@ impl CharacterModelTask {
             Some(path) => text::read(path)?,
             None => text::read_markdown(Path::new(".")).context("without --data, Markdown files are read")?,
         };
-        let (training, test) = text::split(&text, steps + 1)?;
+        let source =
+            || config.data.as_ref().map_or("the Markdown files".into(), |path| path.display().to_string());
+        let (training, test) = text::split(&text, steps + 1).with_context(source)?;
         let alphabet = alphabet(training, characters)?;
         let values = config.batch.saturating_mul(steps).saturating_mul(alphabet.size());
         ensure!(

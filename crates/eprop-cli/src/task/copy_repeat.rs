@@ -1,6 +1,6 @@
 //! Copy-repeat: a stage of the curriculum at a time.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 use burn_eprop::Batch;
@@ -54,7 +54,18 @@ impl CopyRepeatTask {
     /// As [`train`](Self::train); also if the run's progress is missing or damaged.
     pub fn evaluate(config: &RunConfig, statistics: &std::path::Path, device: &Device) -> Result<Self> {
         let progress = run_folder::read_toml(statistics)?;
-        Ok(Self { progress, ..Self::train(config, device)? })
+        let task = Self::train(config, device)?;
+        task.check(progress).with_context(|| statistics.display().to_string())?;
+        Ok(Self { progress, ..task })
+    }
+
+    /// A damaged file may say that the curriculum has come further than memory goes.
+    fn check(&self, Progress { stage, solved }: Progress) -> Result<()> {
+        for stage in [Some(stage), solved].into_iter().flatten() {
+            ensure!(stage.patterns > 0 && stage.repeats > 0, "a stage without patterns or repeats");
+            self.settings.check_size(stage, self.batch)?;
+        }
+        Ok(())
     }
 
     /// Sequences of a stage as a batch.
@@ -116,7 +127,9 @@ impl Task for CopyRepeatTask {
     /// The stage of a checkpoint.
     fn restore(&mut self, statistics: Option<&str>) -> Result<()> {
         let statistics = statistics.context("the curriculum's progress is missing")?;
-        self.progress = toml::from_str(statistics).context("the curriculum's progress is damaged")?;
+        let progress = toml::from_str(statistics).context("the curriculum's progress is damaged")?;
+        self.check(progress).context("the curriculum's progress")?;
+        self.progress = progress;
         Ok(())
     }
 

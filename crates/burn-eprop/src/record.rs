@@ -1,0 +1,144 @@
+//! Records of modules and of optimizers from files that may be damaged.
+//!
+//! Burn panics, at once or in the next step, where a record's tensors have another type or an optimizer's have another shape. These readers
+//! compare a record with what module and optimizer would write themselves, and refuse what differs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::{GradientsParams, ModuleOptimizer, OptimizerRecord};
+use burn::store::ModuleRecord;
+use burn::tensor::{Bytes, Tensor, TensorData};
+use burn_pack::{Reader, Scalar};
+
+/// How the name of the scalar ends by which Burn knows the number of dimensions of an optimizer's state.
+const RANK: &str = ".__rank";
+
+/// A record cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// It is not whole, or lacks something.
+    #[error("damaged: {reason}")]
+    Damaged {
+        /// What is wrong.
+        reason: String,
+    },
+    /// It is of another module or optimizer.
+    #[error("`{part}` is not expected, or has another shape or type")]
+    Mismatch {
+        /// The first part that does not fit.
+        part: String,
+    },
+    /// A value is NaN or infinite.
+    #[error("`{part}` holds NaN or infinity")]
+    NonFinite {
+        /// Where.
+        part: String,
+    },
+}
+
+/// Fills a module from the bytes of its [record](Module::into_record).
+///
+/// # Errors
+///
+/// If they are damaged, of another module, or hold NaN or infinity.
+pub fn load_module<M: Module>(module: M, bytes: Vec<u8>) -> Result<M, RecordError> {
+    let bytes = Bytes::from_bytes_vec(bytes);
+    let found = Pack::read(bytes.clone())?;
+    let own = Pack::read(module.clone().into_record().into_bytes().map_err(damaged)?)?;
+    found.check(&own)?;
+    // Parameters that are one and the same in the module, and no others, share an identifier.
+    let ids = |pack: &Pack, name: &String| pack.tensors.get(name).and_then(|tensor| tensor.param_id);
+    let pairs: BTreeSet<_> = own.tensors.keys().map(|name| (ids(&own, name), ids(&found, name))).collect();
+    let [of_own, of_found]: [BTreeSet<_>; 2] =
+        [pairs.iter().map(|pair| pair.0).collect(), pairs.iter().map(|pair| pair.1).collect()];
+    if pairs.len() > of_own.len().min(of_found.len()) {
+        return Err(damaged("parameters share an identifier that are not the same"));
+    }
+    let record = ModuleRecord::from_bytes(bytes).map_err(damaged)?;
+    module.try_load_record(record).map_err(damaged)
+}
+
+/// Fills an optimizer from the bytes of its [record](ModuleOptimizer::into_bytes). The module that it updates must have the parameter ids
+/// of the record.
+///
+/// # Errors
+///
+/// If they are damaged, of another optimizer or of another module, or hold NaN or infinity.
+pub fn load_optimizer<M: Module>(
+    optimizer: ModuleOptimizer,
+    module: &M,
+    bytes: Vec<u8>,
+) -> Result<ModuleOptimizer, RecordError> {
+    let bytes = Bytes::from_bytes_vec(bytes);
+    let own = after_a_step(optimizer.clone(), module).into_bytes().map_err(damaged)?;
+    Pack::read(bytes.clone())?.check(&Pack::read(own)?)?;
+    let record = OptimizerRecord::from_bytes(bytes).map_err(damaged)?;
+    Ok(optimizer.load_record(record))
+}
+
+/// The optimizer with a state for each parameter.
+fn after_a_step<M: Module>(mut optimizer: ModuleOptimizer, module: &M) -> ModuleOptimizer {
+    let mut zeros = Zeros { gradients: GradientsParams::new() };
+    module.visit(&mut zeros);
+    let _ = optimizer.step(0.0, module.clone().train(), zeros.gradients);
+    optimizer
+}
+
+struct Zeros {
+    gradients: GradientsParams,
+}
+
+impl ModuleVisitor for Zeros {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.gradients.register(param.id, param.val().without_autodiff().zeros_like());
+    }
+}
+
+/// A file in Burn's format.
+struct Pack {
+    tensors: BTreeMap<String, burn_pack::Tensor>,
+    scalars: BTreeMap<String, Scalar>,
+    texts: BTreeMap<String, String>,
+}
+
+impl Pack {
+    fn read(bytes: Bytes) -> Result<Self, RecordError> {
+        let reader = Reader::from_bytes(bytes).map_err(damaged)?;
+        let (scalars, texts) = (reader.scalars().clone(), reader.metadata().clone());
+        let tensors = reader.into_tensors().map_err(damaged)?.into_iter();
+        Ok(Self { tensors: tensors.map(|tensor| (tensor.name.clone(), tensor)).collect(), scalars, texts })
+    }
+
+    /// Whether there is nothing that is not in `own` as well, alike in all but the values.
+    fn check(&self, own: &Self) -> Result<(), RecordError> {
+        for (name, tensor) in &self.tensors {
+            let fits = |own: &burn_pack::Tensor| {
+                let id_is_known = tensor.param_id.is_some() == own.param_id.is_some();
+                own.shape == tensor.shape && own.dtype == tensor.dtype && id_is_known
+            };
+            if !own.tensors.get(name).is_some_and(fits) {
+                return Err(RecordError::Mismatch { part: name.clone() });
+            }
+            let bytes = tensor.to_bytes().map_err(damaged)?;
+            let data = TensorData::try_from_bytes(bytes, tensor.shape.clone(), tensor.dtype);
+            if !data.map_err(damaged)?.iter::<f64>().all(f64::is_finite) {
+                return Err(RecordError::NonFinite { part: name.clone() });
+            }
+        }
+        let scalar_fits = |name: &String, scalar: &Scalar| match own.scalars.get(name) {
+            Some(own) if name.ends_with(RANK) => own == scalar,
+            own => own.is_some(),
+        };
+        let scalars = self.scalars.iter().filter(|(name, scalar)| !scalar_fits(name, scalar));
+        let texts = self.texts.iter().filter(|(name, text)| own.texts.get(*name) != Some(*text));
+        match scalars.map(|(name, _)| name).chain(texts.map(|(name, _)| name)).next() {
+            Some(name) => Err(RecordError::Mismatch { part: name.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn damaged(reason: impl ToString) -> RecordError {
+    RecordError::Damaged { reason: reason.to_string() }
+}
