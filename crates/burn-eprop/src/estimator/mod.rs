@@ -131,6 +131,19 @@ pub(crate) fn loss_divisor(objective: &Objective, batch: &Batch) -> f64 {
     }
 }
 
+/// Has Burn's autodiff forget the weights that an optimizer has replaced since the last call.
+///
+/// A new weight is a leaf of the graph, and a kilobyte that autodiff notes of it is freed by the next backward pass of whatever
+/// tensor, once the leaf is gone. Algorithms that have no backward pass need one of nothing, so that updates without end take
+/// no memory.
+pub(crate) fn forget_replaced_weights<C: Cell>(network: &Network<C>) {
+    let weights = network.readout.weight.val();
+    if weights.is_autodiff() {
+        let nothing = Tensor::<1>::zeros([1], &weights.device().without_autodiff()).autodiff();
+        let _ = nothing.require_grad().backward();
+    }
+}
+
 /// # Panics
 ///
 /// If the batch does not fit the network.

@@ -9,7 +9,7 @@ use super::state::{Observed, Pending};
 use super::{ActorCriticConfig, ActorCriticState, Outcome, Policy};
 use crate::batch::BatchChunk;
 use crate::cell::Cell;
-use crate::estimator::Estimate;
+use crate::estimator::{Estimate, forget_replaced_weights};
 use crate::network::{Network, NetworkChunk, Purpose};
 use crate::signal::{LearningSignal, decay_weights, register_feedback};
 
@@ -154,6 +154,7 @@ impl ActorCritic {
     ///
     /// If nothing has been observed since the last call.
     pub fn gradients<C: Cell>(&self, network: &Network<C>, state: &mut ActorCriticState) -> Estimate {
+        forget_replaced_weights(network);
         let found = state.found.take();
         let mut gradients = GradientsParams::new();
         for (layer, gradient) in network.layers.iter().zip(found.layers) {

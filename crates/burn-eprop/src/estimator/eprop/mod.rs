@@ -10,7 +10,7 @@ use std::ops::Range;
 use burn::module::Module;
 
 use super::record::ChunkRecord;
-use super::{Estimate, GradientEstimator, OnlineEstimator, Schedule, check_batch};
+use super::{Estimate, GradientEstimator, OnlineEstimator, Schedule, check_batch, forget_replaced_weights};
 use crate::batch::Batch;
 use crate::cell::Cell;
 use crate::kernel;
@@ -87,6 +87,7 @@ impl Eprop {
     ) -> Estimate {
         let mut state = self.start(network, batch.size());
         check(network, &state, batch, &self.settings.objective);
+        forget_replaced_weights(network);
         let (settings, network) = (self.settings, network.valid());
         let sums = settings.run(&network, &mut state, batch, false, Some(observer));
         settings.finish(&network, &mut state, sums)
@@ -96,6 +97,7 @@ impl Eprop {
 impl<C: Cell> GradientEstimator<C> for Eprop {
     fn estimate(&mut self, network: &Network<C>, batch: &Batch) -> Estimate {
         check_batch(network, batch);
+        forget_replaced_weights(network);
         let on_cpu = kernel::is_on_cpu(&network.readout.weight.val().without_autodiff());
         let threads = if on_cpu && self.signal.separates_sequences() { kernel::threads() } else { 1 };
         let schedule = Schedule::suited_to(network, batch.size(), batch.steps(), threads);
@@ -136,6 +138,7 @@ impl<C: Cell> OnlineEstimator<C> for Eprop {
         let on_cpu = kernel::is_on_cpu(&network.readout.weight.val().without_autodiff());
         let settings = self.settings;
         check(network, state, piece, &settings.objective);
+        forget_replaced_weights(network);
         let (network, piece) = (network.valid(), piece.clone());
         kernel::in_pool(on_cpu, move || {
             let sums = settings.run(&network, state, &piece, true, None);
