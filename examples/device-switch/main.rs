@@ -47,7 +47,7 @@ impl DeviceName {
 fn main() {
     let args = Args::parse();
     let names = if args.devices.is_empty() { DeviceName::value_variants() } else { &args.devices };
-    let updates = if args.quick { 3 } else { 30 };
+    let updates = if args.quick { 3 } else { 60 };
     let losses: Vec<_> = names.iter().map(|name| train(*name, updates)).collect();
     let header: String = names.iter().map(|name| format!("{:>12}", format!("{name:?}"))).collect();
     println!("\nupdate{header}{:>12}", "difference");
@@ -68,7 +68,7 @@ fn train(name: DeviceName, updates: usize) -> Vec<f64> {
     let mut hook = OptimizerHook::new(AdamConfig::new().init(), eprop);
     let (start, mut losses) = (Instant::now(), Vec::new());
     for _ in 0..updates {
-        let (updated, report) = hook.step(5e-3, network, &evidence.draw(32).batch());
+        let (updated, report) = hook.step(1e-3, network, &evidence.draw(32).batch());
         network = updated;
         losses.push(report.loss);
     }
