@@ -3,13 +3,14 @@
 //! The allocator is the process's, so this file holds one test.
 
 use burn::module::Module;
+use burn::optim::AdamConfig;
 use burn::tensor::{DType, Device, Tensor};
-use burn_eprop::GradientEstimator;
 use burn_eprop::cell::Alif;
 use burn_eprop::estimator::{BoundaryLearning, Bptt, Eprop, Eprop3, TruncatedBptt, mean_firing_rate};
 use burn_eprop::meta::{MetaLearner, OneShot};
 use burn_eprop::signal::Symmetric;
 use burn_eprop::synthetic_gradient::SyntheticGradientConfig;
+use burn_eprop::{GradientEstimator, OptimizerHook};
 use eprop_tests::case::{Case, Problem};
 use eprop_tests::cells::{alif, lif};
 use peak_alloc::PeakAlloc;
@@ -47,6 +48,26 @@ fn eprop_takes_the_same_memory_whatever_the_length() {
         assert!(bptt > 4.0, "BPTT's memory grows {bptt:.3} times, so this measures something else");
     }
     one_shot_learning_holds_no_trace_of_a_step();
+    updates_leave_nothing_behind();
+}
+
+/// What lives after many updates of a stream's weights is what lived after a few.
+fn updates_leave_nothing_behind() {
+    let Problem { mut network, batch, objective } = problem(20, false);
+    let eprop = Eprop::new(objective, Symmetric);
+    let mut hook = OptimizerHook::new(AdamConfig::new().init(), eprop).into_stream(&network, batch.size());
+    let mut live_after = |updates: usize| {
+        for _ in 0..updates {
+            let (updated, report) = hook.feed(1e-4, network.clone(), &batch);
+            network = updated;
+            let _ = report.ensure_finite().expect("a finite step");
+        }
+        ALLOCATOR.current_usage()
+    };
+    let (few, many) = (live_after(20), live_after(500));
+    println!("{few} bytes after 20 updates, {many} after 500 more");
+    // Tables of those who live grow by their own rules, by less than the 32 bytes an update that anything left behind would take.
+    assert!(many < few + 32 * 500, "{few} bytes after 20 updates, {many} after 500 more");
 }
 
 /// What an outer loop's estimate takes is proportional to steps · neurons and to synapses, not to steps · synapses.

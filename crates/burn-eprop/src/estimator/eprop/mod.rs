@@ -88,6 +88,7 @@ impl Eprop {
     ) -> Estimate {
         let mut state = self.start(network, batch.size());
         check(network, &state, batch, &self.settings.objective);
+        forget_replaced_weights(network);
         let (settings, network) = (self.settings, network.valid());
         let sums = settings.run(&network, &mut state, batch, false, Some(observer));
         settings.finish(&network, &mut state, sums)
@@ -102,6 +103,7 @@ impl Eprop {
         observer: &mut dyn FnMut(ChunkRecord),
     ) -> Estimate {
         check(network, state, piece, &self.settings.objective);
+        forget_replaced_weights(network);
         let (settings, network) = (self.settings, network.valid());
         let sums = settings.run(&network, state, piece, true, Some(observer));
         settings.finish(&network, state, sums)
