@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --example fine-tune-on-device -- --data FOLDER` learns spoken digits from all speakers of the recordings but one,
 //! hears ten recordings of each digit from the one who was left out, one after the other, and is tested on the rest. Without a
-//! folder synthetic voices stand in. Takes a minute. `--quick` stops after a few updates.
+//! folder synthetic voices stand in: 0.3 of them or less are understood before, 0.9 or more afterwards. Takes half a minute. `--quick` stops early.
 
 mod args;
 mod speakers;
