@@ -44,10 +44,7 @@ fn main() {
         let start = (piece - 1) * PIECE;
         let tensor = |ahead: usize| {
             let values: Vec<f32> = (start..start + PIECE).map(|step| oscillation(step + ahead)).collect();
-            Tensor::<3>::from_data(
-                TensorData::new(values, [1, PIECE, 1]),
-                &(if std::env::var("INNER").is_ok() { Device::flex() } else { device.clone() }),
-            )
+            Tensor::<3>::from_data(TensorData::new(values, [1, PIECE, 1]), &device)
         };
         let batch = Batch::new(tensor(0), tensor(AHEAD));
         let (updated, report) = hook.feed(2e-3, network, &batch);
