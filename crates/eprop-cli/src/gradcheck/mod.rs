@@ -318,7 +318,8 @@ impl<C: Cell> Check<'_, C> {
         let mut comparisons = vec![compare("training losses", our_losses, &array(losses.clone()))?];
         if let Some(spikes) = &description.spikes {
             let spikes = spikes.iter().map(|&spikes| spikes as f64).collect();
-            comparisons.push(compare(TRAINING_SPIKES, our_spikes, &array(spikes))?);
+            let comparison = compare(TRAINING_SPIKES, our_spikes, &array(spikes));
+            comparisons.push(comparison.with_context(|| path.to_string())?);
         }
         Ok(comparisons)
     }
