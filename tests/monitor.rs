@@ -16,7 +16,7 @@ const SEQUENCE: usize = 2;
 const NEURONS: [usize; 2] = [4, 1];
 /// From the layer below, from a neuron of the same layer, and of the bias.
 const SYNAPSES: [Synapse; 3] =
-    [Synapse { post: 4, pre: 2 }, Synapse { post: 0, pre: 7 }, Synapse { post: 3, pre: 11 }];
+    [Synapse { post: 4, pre: 2 }, Synapse { post: 4, pre: 7 }, Synapse { post: 1, pre: 11 }];
 
 fn problem<C: Cell>(build: Build<C>) -> Problem<C> {
     let case = Case { neurons: vec![6, 5], refractory_steps: 2, ..Case::new(51) };

@@ -227,7 +227,14 @@ fn maps_that_do_not_fit_the_network_are_refused() {
     );
     let padded = only("readout.weight", Source::new("b").padded(3));
     let more = does_not_fit("readout.weight", "there are more rows of 0 than it has rows");
-    assert_eq!(refused(&padded, bias), more);
+    assert_eq!(refused(&padded, bias.clone()), more);
+    let vector = only("layers.0.bias", Source::new("b").padded(3));
+    assert_eq!(
+        refused(&vector, bias.clone()),
+        does_not_fit("layers.0.bias", "a vector has no presynaptic rows")
+    );
+    let absent = only("layers.0.bias", Source::new("b")).ignore("dropout");
+    assert_eq!(refused(&absent, bias), Misfit::Missing("dropout".into()));
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub(crate) fn train(updates: usize, seed: u64) -> Outcome {
         let batch = Batch::new(trials.inputs, trials.targets).with_mask(trials.mask);
         let (updated, report) = hook.step(LEARNING_RATE, model, &batch);
         model = updated;
-        losses.push(report.loss);
+        losses.push(report.ensure_finite().expect("a finite step").loss);
     }
 
     let trials = tones.draw(512);

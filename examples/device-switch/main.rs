@@ -70,7 +70,7 @@ fn train(name: DeviceName, updates: usize) -> Vec<f64> {
     for _ in 0..updates {
         let (updated, report) = hook.step(1e-3, network, &evidence.draw(32).batch());
         network = updated;
-        losses.push(report.loss);
+        losses.push(report.ensure_finite().expect("a finite step").loss);
     }
     println!("{name:?}: {:.2} s", start.elapsed().as_secs_f64());
     losses

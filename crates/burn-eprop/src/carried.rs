@@ -65,7 +65,7 @@ impl Archive {
         }
         let values = self.entries.remove(&name).and_then(|data| data.try_into_vec::<f64>().ok());
         match values.as_deref() {
-            Some([value]) => *number = *value,
+            Some([value]) if value.is_finite() => *number = *value,
             _ => self.unfit.push(name),
         }
     }

@@ -22,6 +22,8 @@
 //! assert_eq!(recording.synapses[0].traces[0].len(), 50); // e of the synapse from input 1
 //! ```
 
+use burn::tensor::{Int, Tensor};
+
 use crate::cell::Cell;
 use crate::eligibility::StepwiseTraces;
 use crate::estimator::{ChunkRecord, LayerRecord};
@@ -106,7 +108,7 @@ impl Monitor {
         Self { sequence, ..self }
     }
 
-    /// Takes up the next chunk, as [`estimate_observed`](crate::estimator::Eprop::estimate_observed) and
+    /// Takes up the next chunk, and grows with it: as [`estimate_observed`](crate::estimator::Eprop::estimate_observed) and
     /// [`feed_observed`](crate::estimator::Eprop::feed_observed) show it.
     ///
     /// # Panics
@@ -115,6 +117,8 @@ impl Monitor {
     pub fn observe<C: Cell>(&mut self, network: &Network<C>, record: &ChunkRecord) {
         let (layer, cell) = (&record.layers[self.layer], &network.layers[self.layer].cell);
         let [steps, batch, neurons] = layer.outputs.dims();
+        let indices: Vec<i64> = self.recording.neurons.iter().map(|&neuron| neuron as i64).collect();
+        let chosen = Tensor::<1, Int>::from_data(indices.as_slice(), &layer.outputs.device());
         let told = cell.monitors(&layer.transition);
         let recording = &mut self.recording;
         if recording.quantities.is_empty() {
@@ -126,9 +130,10 @@ impl Monitor {
         let signal = (&mut recording.signals, layer.signal.clone());
         let of_all = [(&mut recording.outputs, layer.outputs.clone()), signal];
         for (recorded, values) in of_all.into_iter().chain(quantities) {
-            for (recorded, &neuron) in recorded.iter_mut().zip(&recording.neurons) {
-                let values = values.clone().narrow(1, self.sequence, 1).narrow(2, neuron, 1);
-                recorded.extend(values.into_data().iter::<f64>());
+            let values = values.narrow(1, self.sequence, 1).select(2, chosen.clone());
+            let values: Vec<f64> = values.into_data().iter::<f64>().collect();
+            for (place, recorded) in recorded.iter_mut().enumerate() {
+                recorded.extend(values.iter().skip(place).step_by(recording.neurons.len()));
             }
         }
         (0..self.traces.len()).for_each(|place| self.observe_synapse(place, layer));

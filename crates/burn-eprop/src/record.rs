@@ -4,6 +4,7 @@
 //! compare a record with what module and optimizer would write themselves, and refuse what differs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem::discriminant;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{GradientsParams, ModuleOptimizer, OptimizerRecord};
@@ -23,8 +24,8 @@ pub enum RecordError {
         /// What is wrong.
         reason: String,
     },
-    /// It is of another module or optimizer.
-    #[error("`{part}` is not expected, or has another shape or type")]
+    /// It is of another module, or of an optimizer whose state has other parts.
+    #[error("`{part}` is missing or unexpected, or has another shape or type")]
     Mismatch {
         /// The first part that does not fit.
         part: String,
@@ -110,6 +111,10 @@ impl Pack {
         Ok(Self { tensors: tensors.map(|tensor| (tensor.name.clone(), tensor)).collect(), scalars, texts })
     }
 
+    fn names(&self) -> impl Iterator<Item = &String> {
+        self.tensors.keys().chain(self.scalars.keys())
+    }
+
     /// Whether there is nothing that is not in `own` as well, alike in all but the values.
     fn check(&self, own: &Self) -> Result<(), RecordError> {
         for (name, tensor) in &self.tensors {
@@ -126,17 +131,28 @@ impl Pack {
                 return Err(RecordError::NonFinite { part: name.clone() });
             }
         }
-        let scalar_fits = |name: &String, scalar: &Scalar| match own.scalars.get(name) {
-            Some(own) if name.ends_with(RANK) => own == scalar,
-            own => own.is_some(),
+        let scalar_fits = |name: &String, scalar: &Scalar| match (own.scalars.get(name), scalar) {
+            (Some(own), _) if name.ends_with(RANK) => own == scalar,
+            (Some(Scalar::Float(_)), Scalar::Float(number)) => number.is_finite(),
+            (Some(own), _) => discriminant(own) == discriminant(scalar),
+            (None, _) => false,
         };
         let scalars = self.scalars.iter().filter(|(name, scalar)| !scalar_fits(name, scalar));
         let texts = self.texts.iter().filter(|(name, text)| own.texts.get(*name) != Some(*text));
-        match scalars.map(|(name, _)| name).chain(texts.map(|(name, _)| name)).next() {
+        // Who has some of what belongs together has all of it.
+        let known: BTreeSet<&str> = self.names().map(first_part).collect();
+        let has = |name: &String| self.tensors.contains_key(name) || self.scalars.contains_key(name);
+        let lacking = own.names().filter(|name| known.contains(first_part(name)) && !has(name));
+        match scalars.map(|(name, _)| name).chain(texts.map(|(name, _)| name)).chain(lacking).next() {
             Some(name) => Err(RecordError::Mismatch { part: name.clone() }),
             None => Ok(()),
         }
     }
+}
+
+/// The parameter's id in an optimizer's record.
+fn first_part(name: &String) -> &str {
+    name.split('.').next().unwrap_or(name)
 }
 
 fn damaged(reason: impl ToString) -> RecordError {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use burn::module::{ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use burn_eprop::Batch;
@@ -12,14 +12,14 @@ use eprop_tasks::plot::{self, AlignmentCurve};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::{TrainArgs, positive};
-use crate::config::RunConfig;
+use crate::config::{RunConfig, read_table};
 use crate::method::{Method, MethodName, Model};
 use crate::one_shot;
 use crate::run_folder::RunFolder;
 use crate::table::Table;
-use crate::train::{self, Ending};
+use crate::train::{self, CONFIG, Ending};
 
-/// Iterations from one comparison to the next, where none are asked for: so many comparisons in a run.
+/// How often gradients are compared in a run, at most, where it is not said.
 const COMPARISONS: usize = 50;
 
 /// Options of `eprop align`.
@@ -28,7 +28,7 @@ pub struct AlignArgs {
     /// The run.
     #[command(flatten)]
     pub train: TrainArgs,
-    /// Iterations from one comparison to the next (default: 50 comparisons in the run)
+    /// Iterations from one comparison to the next (default: so that there are at most 50 comparisons in the run)
     #[arg(long, value_parser = positive, conflicts_with = "resume")]
     pub every: Option<usize>,
 }
@@ -50,8 +50,14 @@ impl AlignmentSettings {
     pub(crate) fn validate(&self, config: &RunConfig) -> Result<()> {
         ensure!(self.every > 0, "alignment.every is 0, but must be at least 1");
         ensure!(!config.task.has_rewards(), "[alignment] is for tasks without rewards");
-        let exact = config.method == MethodName::Bptt;
-        ensure!(!exact, "[alignment] compares a method with bptt, but the method is bptt");
+        match config.method {
+            MethodName::Bptt => bail!("[alignment] compares a method with bptt, but the method is bptt"),
+            MethodName::Readout => bail!("[alignment] is for methods that train more than the readout"),
+            MethodName::Eprop
+            | MethodName::Eprop3
+            | MethodName::TruncatedBptt
+            | MethodName::TruncatedBpttSg => {}
+        }
         Ok(())
     }
 }
@@ -63,6 +69,9 @@ impl AlignmentSettings {
 /// As [`train::run`].
 pub fn run(args: &AlignArgs, interrupted: &AtomicBool) -> Result<Ending> {
     if let Some(path) = &args.train.resume {
+        let settings = read_table(&RunFolder::open(path).file(CONFIG))?;
+        let begun = settings.contains_key("alignment");
+        ensure!(begun, "{} was not begun by align; eprop train --resume goes on with it", path.display());
         return train::resume(path, interrupted);
     }
     let one_shot = one_shot::config::asked_for(&args.train)?.is_some();

@@ -177,10 +177,11 @@ impl Cell for Lif {
 
     fn voltage_excess(&self, transition: &Transition) -> Option<Tensor<2>> {
         let v = &transition.after.hidden[0];
-        Some(self.firing.voltage_excess(v, v.zeros_like().add_scalar(self.firing.threshold)))
+        Some(self.firing.voltage_excess(v, v.full_like(self.firing.threshold)))
     }
 
     fn monitors(&self, transition: &Transition) -> Vec<(&'static str, Tensor<2>)> {
-        vec![("v", transition.after.hidden[0].clone()), ("psi", self.psi(transition))]
+        let v = transition.after.hidden[0].clone();
+        vec![("threshold", v.full_like(self.firing.threshold)), ("v", v), ("psi", self.psi(transition))]
     }
 }

@@ -88,7 +88,7 @@ impl WeightMap {
         self
     }
 
-    /// Has no use for a tensor of the file.
+    /// Has no use for a tensor of the file, which must be there.
     pub fn ignore(mut self, tensor: impl Into<String>) -> Self {
         self.ignored.insert(tensor.into());
         self
@@ -135,6 +135,9 @@ impl WeightMap {
         let used: BTreeSet<_> = self.sources.values().flatten().flat_map(Source::tensors).collect();
         if let Some(name) = file.names().find(|name| !used.contains(name) && !self.ignored.contains(*name)) {
             return Err(Misfit::Unexpected(name.clone()));
+        }
+        if let Some(name) = self.ignored.iter().find(|name| !file.names().any(|known| known == *name)) {
+            return Err(Misfit::Missing(name.clone()));
         }
         let mut loaded = model.clone();
         let applied = loaded.apply(tensors, None, None, false);
@@ -226,6 +229,9 @@ impl Source {
     /// The shape that the tensors must have for a parameter of this shape.
     fn stored_shape(&self, name: &str, shape: &[usize]) -> Result<Vec<usize>, Misfit> {
         let (mut stored, post) = (shape.to_vec(), shape[shape.len() - 1]);
+        if self.padding > 0 && shape.len() == 1 {
+            return Err(misfit(name, "a vector has no presynaptic rows"));
+        }
         if !self.blocks.is_empty() && !post.is_multiple_of(self.blocks.len()) {
             return Err(misfit(name, "the blocks are not of one size"));
         }

@@ -27,7 +27,8 @@
 //!
 //! What is no tensor is not in the file: constants that all neurons share, thresholds and the readout's filter are configuration, and a
 //! file is loaded into a network that was made with it. The header's metadata hold under `burn_eprop` the format's version and the kind of
-//! cell, as in `version 1, Alif cells`, which must be the network's; a file without them is taken as one that was made by hand.
+//! cell, as in `version 1, Alif cells`, which must be the network's; a file without them is taken as one that was made by hand. The kind is the name of the cell's Rust type: a cell
+//! of one's own that is renamed no longer takes its older files, except through a [`WeightMap`].
 //!
 //! Tensors of float64, float32, bfloat16 and float16 are loaded, and rounded to the type of the network. Loading is all or nothing, and
 //! parameter ids (which an optimizer's state refers to), devices and what requires a gradient stay the network's.
@@ -88,7 +89,8 @@ pub fn from_bytes<M: RecurrentModel>(model: &M, bytes: Vec<u8>) -> Result<M, Mis
 /// What a model's file says of itself.
 fn kind<M: RecurrentModel>() -> String {
     let cell = std::any::type_name::<M::Cell>();
-    format!("version 1, {} cells", cell.rsplit("::").next().unwrap_or(cell))
+    let name = cell.split('<').next().and_then(|path| path.rsplit("::").next());
+    format!("version 1, {} cells", name.unwrap_or(cell))
 }
 
 fn read_file<M>(path: &Path, read: impl FnOnce(Vec<u8>) -> Result<M, Misfit>) -> Result<M, InterchangeError> {

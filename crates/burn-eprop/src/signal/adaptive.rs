@@ -11,7 +11,7 @@ use crate::error::ConfigError;
 /// B is the network's [`feedback`](crate::network::Network::feedback); e-prop's gradients hold one
 /// for it, which an optimizer applies like any other. The decay takes effect in
 /// [`GradientEstimator::after_update`](crate::estimator::GradientEstimator::after_update), which the
-/// [`OptimizerHook`](crate::hook::OptimizerHook) calls.
+/// [`OptimizerHook`](crate::hook::OptimizerHook) and models in a [`Learner`](https://docs.rs/burn-train) call, as a loop of one's own must.
 #[derive(Debug, Clone, Copy)]
 pub struct Adaptive {
     decay: f64,

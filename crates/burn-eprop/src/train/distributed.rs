@@ -15,6 +15,10 @@ pub(super) fn is_distributed<M: Module>(module: &M) -> bool {
 }
 
 /// The gradients as a backward pass gives them, and 0 where there are none: all devices exchange the same parameters.
+///
+/// # Panics
+///
+/// If there is a gradient of a parameter that requires none.
 pub(super) fn through_backward<M: Module>(module: &M, gradients: GradientsParams) -> GradientsParams {
     let mut products = Products { gradients, sum: None };
     module.visit(&mut products);
@@ -40,10 +44,11 @@ struct Products {
 impl ModuleVisitor for Products {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let weight = param.val();
+        let gradient = self.gradients.remove::<D>(param.id);
         if !weight.is_require_grad() {
+            assert!(gradient.is_none(), "feedback weights that learn are not exchanged among devices");
             return;
         }
-        let gradient = self.gradients.remove::<D>(param.id);
         let gradient = gradient.unwrap_or_else(|| weight.clone().without_autodiff().zeros_like());
         let product = (weight * gradient.autodiff()).sum();
         self.sum = Some(match self.sum.take() {

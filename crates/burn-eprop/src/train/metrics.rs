@@ -66,7 +66,7 @@ impl Default for GradientNormMetric {
     }
 }
 
-/// A metric that is its state's mean, weighted by `count`.
+/// A metric that is its state's mean, weighted by `count`. What was not found in a refused step does not count.
 macro_rules! metric_of_state {
     ($metric:ty, $input:ty, $unit:expr, |$self:ident, $item:ident| $value:expr, $count:expr) => {
         impl Metric for $metric {
@@ -85,7 +85,8 @@ macro_rules! metric_of_state {
                 $item: &$input,
                 _metadata: &MetricMetadata,
             ) -> Result<SerializedEntry, TensorReadError> {
-                $self.state.update($value, $count);
+                let value: f64 = $value;
+                $self.state.update(value, if value.is_finite() { $count } else { 0 });
                 Ok($self.state.compute_update($self.format()))
             }
 

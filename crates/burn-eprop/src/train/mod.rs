@@ -20,7 +20,9 @@
 //! `SupervisedTraining::launch` takes the learner; its data loaders give a [`Batch`] for each step.
 //!
 //! Several devices: with `ExecutionStrategy::multi` Burn sums their gradients, so that a mean loss pulls as often as there are devices. With
-//! `ExecutionStrategy::ddp`, for GPUs that can exchange tensors, gradients are reduced as its configuration says, whichever estimator found them.
+//! `ExecutionStrategy::ddp`, for GPUs that can exchange tensors, gradients are reduced as its configuration says, whichever estimator found them; a
+//! step that is refused on one device counts as a gradient of 0. Feedback weights that learn, as those of
+//! [`Adaptive`](crate::signal::Adaptive), have no part in autodiff and are refused there by a panic.
 
 mod distributed;
 mod metrics;
@@ -91,7 +93,8 @@ where
     }
 
     fn optimize(self, optim: &mut ModuleOptimizer, lr: ModuleLearningRate, grads: GradientsParams) -> Self {
-        optim.step(lr, self, grads).after_update()
+        let refused = grads.is_empty();
+        optim.step(lr, self, grads).after_update(refused)
     }
 
     fn optimize_multi(
@@ -100,7 +103,8 @@ where
         lr: ModuleLearningRate,
         grads: MultiGradientsParams,
     ) -> Self {
-        optim.step_multi(lr, self, grads).after_update()
+        let refused = grads.grads.iter().all(|(grads, _)| grads.is_empty());
+        optim.step_multi(lr, self, grads).after_update(refused)
     }
 }
 
@@ -121,7 +125,10 @@ where
         }
     }
 
-    fn after_update(self) -> Self {
+    fn after_update(self, refused: bool) -> Self {
+        if refused {
+            return self;
+        }
         Self { model: self.model.after_update(&self.estimator), ..self }
     }
 }

@@ -45,10 +45,16 @@ pub struct SequenceOutput {
 
 impl SequenceOutput {
     pub(super) fn of_training(report: Report, batch: &Batch, decisions: Decisions) -> Self {
+        let targets = batch.targets().clone().without_autodiff();
+        // Whoever counts decisions counts those of a refused step as wrong.
+        let (loss, outputs) = match report.non_finite {
+            Some(_) => (f64::NAN, Some(targets.full_like(f64::NAN))),
+            None => (report.loss, report.outputs),
+        };
         Self {
-            loss: if report.non_finite.is_some() { f64::NAN } else { report.loss },
-            outputs: report.outputs,
-            targets: batch.targets().clone().without_autodiff(),
+            loss,
+            outputs,
+            targets,
             weights: batch.weights().without_autodiff(),
             firing_rates: report.firing_rates,
             gradient_norm: report.gradient_norm,

@@ -66,6 +66,17 @@ fn gradients_are_compared_with_those_of_bptt() {
         &["alignment", "bptt"],
     );
     refuse(&["align", "delayed-choice"], &["rewards"]);
+    refuse(&["align", "--method", "readout"], &["alignment", "readout"]);
+
+    let again = folder.path().join("again");
+    let other = ["align", "pattern-generation", "--iterations", "4", "--every", "3", "--out"];
+    succeed(&[&other[..], &[text(&again)]].concat());
+    let whole = read(&again.join("metrics.csv"));
+    succeed(&["align", "--resume", text(&again)]);
+    assert_eq!(read(&again.join("metrics.csv")), whole);
+    let plain = folder.path().join("plain");
+    succeed(&["train", "--iterations", "1", "--out", text(&plain)]);
+    refuse(&["align", "--resume", text(&plain)], &["plain", "not begun by align"]);
     refuse(&["align", "arm-reaching"], &["one presentation"]);
     assert!(!exact.exists());
 }
