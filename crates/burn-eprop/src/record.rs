@@ -140,7 +140,7 @@ impl Pack {
         let scalars = self.scalars.iter().filter(|(name, scalar)| !scalar_fits(name, scalar));
         let texts = self.texts.iter().filter(|(name, text)| own.texts.get(*name) != Some(*text));
         // Who has some of what belongs together has all of it.
-        let known: BTreeSet<&str> = self.names().map(first_part).collect();
+        let known: BTreeSet<&str> = self.names().map(|name| first_part(name)).collect();
         let has = |name: &String| self.tensors.contains_key(name) || self.scalars.contains_key(name);
         let lacking = own.names().filter(|name| known.contains(first_part(name)) && !has(name));
         match scalars.map(|(name, _)| name).chain(texts.map(|(name, _)| name)).chain(lacking).next() {
@@ -151,7 +151,7 @@ impl Pack {
 }
 
 /// The parameter's id in an optimizer's record.
-fn first_part(name: &String) -> &str {
+fn first_part(name: &str) -> &str {
     name.split('.').next().unwrap_or(name)
 }
 
