@@ -8,8 +8,8 @@ use burn::data::dataloader::{DataLoader, DataLoaderBuilder};
 use burn::data::dataset::InMemDataset;
 use burn::grad_clipping::GradientClippingConfig;
 use burn::lr_scheduler::exponential::ExponentialLrSchedulerConfig;
-use burn::module::{Module, ModuleMapper, Param};
-use burn::optim::{AdamConfig, ModuleOptimizer};
+use burn::module::Module;
+use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
 use burn::train::metric::store::{Aggregate, Direction, Split};
 use burn::train::metric::{AccuracyMetric, Adaptor, LossMetric};
@@ -22,7 +22,9 @@ use burn_eprop::cell::{Alif, AlifConfig, LstmConfig};
 use burn_eprop::estimator::{Bptt, Eprop};
 use burn_eprop::loss::Reduction;
 use burn_eprop::signal::{Adaptive, Symmetric};
-use burn_eprop::train::{Decisions, FiringRateMetric, GradientNormInput, GradientNormMetric, TrainableModel};
+use burn_eprop::train::{
+    Decisions, FiringRateMetric, GradientNormInput, GradientNormMetric, TrainableModel, through_backward,
+};
 use burn_eprop::{
     Batch, Cell, GradientEstimator, Loss, Network, NetworkConfig, Objective, OptimizerHook, RecurrentModel,
 };
@@ -286,29 +288,24 @@ fn a_value_that_is_not_finite_changes_nothing() {
     assert!(logged(folder.path(), "train", 1, "Gradient_Norm").is_finite());
 }
 
-/// Burn marks the weights of a model that several GPUs train together, and exchanges gradients in the backward pass.
+/// As where several GPUs train one model, and Burn exchanges gradients in the backward pass.
 #[test]
-fn marked_weights_get_the_same_gradients() {
-    struct Marking;
-    impl ModuleMapper for Marking {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            let (id, tensor, mapper) = param.consume();
-            Param::from_mapped_value(id, tensor.set_distributed(id), mapper)
-        }
-    }
+fn gradients_go_through_a_backward_pass_unchanged() {
     let batch = Sequences.batch((0..4).collect(), &flex());
     let model = TrainableModel::new(network(), Eprop::new(objective(), Symmetric));
-    let marked = model.clone().map(&mut Marking);
-    assert!(marked.model.layers[0].w_in.val().is_distributed());
-    let (plain, through_backward) = (TrainStep::step(&model, batch.clone()), TrainStep::step(&marked, batch));
+    let found = || TrainStep::step(&model, batch.clone());
     let layer = &model.model.layers[0];
-    for id in [layer.w_in.id, layer.w_rec.id, model.model.readout.weight.id] {
-        let [expected, found] =
-            [&plain.grads, &through_backward.grads].map(|grads| values(&grads.get::<2>(id).unwrap()));
-        assert!(expected.iter().any(|&gradient| gradient != 0.0));
-        assert_eq!(found, expected);
+    let ids = [layer.w_in.id, layer.w_rec.id, model.model.readout.weight.id];
+    let of = |gradients: &GradientsParams, id| values(&gradients.get::<2>(id).expect("a gradient"));
+
+    let (plain, through) = (found().grads, through_backward(&model, found().grads));
+    for id in ids {
+        assert!(of(&plain, id).iter().any(|&gradient| gradient != 0.0));
+        assert_eq!(of(&through, id), of(&plain, id));
     }
-    let norm: GradientNormInput = plain.item.adapt();
+    let nothing = through_backward(&model, GradientsParams::new());
+    assert!(ids.iter().flat_map(|&id| of(&nothing, id)).all(|gradient| gradient == 0.0));
+    let norm: GradientNormInput = found().item.adapt();
     assert!(norm.norm > 0.0);
 }
 

@@ -28,6 +28,7 @@ mod distributed;
 mod metrics;
 mod output;
 
+pub use distributed::through_backward;
 pub use metrics::{FiringRateInput, FiringRateMetric, GradientNormInput, GradientNormMetric};
 pub use output::{Decisions, SequenceOutput};
 
@@ -42,7 +43,7 @@ use crate::batch::Batch;
 use crate::estimator::GradientEstimator;
 use crate::hook::Report;
 use crate::model::RecurrentModel;
-use distributed::{is_distributed, through_backward};
+use distributed::is_distributed;
 
 /// A recurrent model beside the estimator of its gradients: what a [`Learner`](burn::train::Learner) takes.
 ///
