@@ -59,7 +59,7 @@ impl DeviceName {
     }
 
     /// A device that a small tensor was tried on: a missing adapter shows itself by a panic.
-    #[allow(dead_code)] // Without the feature of a GPU.
+    #[allow(dead_code, reason = "without the feature of a GPU nothing is tried")]
     fn tried(self, open: impl FnOnce() -> Device + std::panic::UnwindSafe) -> Result<Device> {
         let hook = std::panic::take_hook();
         std::panic::set_hook(Box::new(|_| {}));

@@ -72,6 +72,25 @@ where
     pub fn with_decisions(self, decisions: Decisions) -> Self {
         Self { decisions, ..self }
     }
+
+    /// What was found, with the gradients, none of which is there if one of them is not finite.
+    fn estimate(&self, model: &M, batch: &Batch) -> (Report, GradientsParams) {
+        let (report, gradients) = match batch.check_finite() {
+            Ok(()) => Report::of(model, model.estimate(&mut self.estimator.clone(), batch)),
+            Err(error) => (Report::refused(error), GradientsParams::new()),
+        };
+        match report.non_finite {
+            Some(_) => (report, GradientsParams::new()),
+            None => (report, gradients),
+        }
+    }
+
+    fn after_update(self, refused: bool) -> Self {
+        if refused {
+            return self;
+        }
+        Self { model: self.model.after_update(&self.estimator), ..self }
+    }
 }
 
 impl<M, E> TrainStep for TrainableModel<M, E>
@@ -106,31 +125,6 @@ where
     ) -> Self {
         let refused = grads.grads.iter().all(|(grads, _)| grads.is_empty());
         optim.step_multi(lr, self, grads).after_update(refused)
-    }
-}
-
-impl<M, E> TrainableModel<M, E>
-where
-    M: RecurrentModel,
-    E: GradientEstimator<M::Cell> + Clone + Debug + Send,
-{
-    /// What was found, with the gradients, none of which is there if one of them is not finite.
-    fn estimate(&self, model: &M, batch: &Batch) -> (Report, GradientsParams) {
-        let (report, gradients) = match batch.check_finite() {
-            Ok(()) => Report::of(model, model.estimate(&mut self.estimator.clone(), batch)),
-            Err(error) => (Report::refused(error), GradientsParams::new()),
-        };
-        match report.non_finite {
-            Some(_) => (report, GradientsParams::new()),
-            None => (report, gradients),
-        }
-    }
-
-    fn after_update(self, refused: bool) -> Self {
-        if refused {
-            return self;
-        }
-        Self { model: self.model.after_update(&self.estimator), ..self }
     }
 }
 
