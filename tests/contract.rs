@@ -46,6 +46,7 @@ fn contract<C: Cell>(build: Build<C>) {
     TestRunner::new(config).run(&cases(), check).unwrap_or_else(|error| panic!("{error}"));
 }
 
+// ANCHOR: local
 /// Symmetric e-prop is BPTT without the paths that leave a neuron. Returns what e-prop finds in one chunk.
 fn local_gradient<C: Cell>(problem: &Problem<C>) -> Findings {
     let eprop = problem.estimate(problem.eprop(problem.batch.steps()));
@@ -62,6 +63,7 @@ fn local_gradient<C: Cell>(problem: &Problem<C>) -> Findings {
     on_autodiff.assert_agrees("e-prop of a network with autodiff", &eprop, 1e-13);
     eprop
 }
+// ANCHOR_END: local
 
 /// A chunk's length changes nothing.
 fn any_chunk<C: Cell>(problem: &Problem<C>, whole: &Findings) {

@@ -130,6 +130,7 @@ fn records<C: Cell>(problem: &Problem<C>, chunk: usize) -> Vec<ChunkRecord> {
     records
 }
 
+// ANCHOR: engine
 /// Σ_t L e by the engine, in the chunks of the records, [pre, currents · post].
 fn by_engine(records: &[ChunkRecord], layer: usize, signal: &Tensor<3>) -> Tensor<2> {
     let first = &records[0].layers[layer];
@@ -148,7 +149,9 @@ fn by_engine(records: &[ChunkRecord], layer: usize, signal: &Tensor<3>) -> Tenso
     };
     records.iter().map(advance).reduce(|sum, gradient| sum + gradient).expect("a run has a chunk")
 }
+// ANCHOR_END: engine
 
+// ANCHOR: definition
 /// Σ_t L e by the definition of the traces, [pre, currents · post].
 fn by_definition(record: &ChunkRecord, layer: usize, signal: &Tensor<3>) -> Tensor<2> {
     let layer = &record.layers[layer];
@@ -161,6 +164,7 @@ fn by_definition(record: &ChunkRecord, layer: usize, signal: &Tensor<3>) -> Tens
     };
     Tensor::cat(traces.into_iter().map(gradient).collect(), 1)
 }
+// ANCHOR_END: definition
 
 /// A gradient [pre, currents · post] by parameter.
 fn parameters<C: Cell>(layer: &RecurrentLayer<C>, index: usize, gradient: Tensor<2>) -> Gradients {

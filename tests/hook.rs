@@ -109,6 +109,7 @@ where
 {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("stream.bpk");
+    // ANCHOR: resume
     let mut stream = hook().into_stream(&network, BATCH);
     let (network, report) = stream.feed(1e-2, network, &batch(None).piece(0..25));
     assert!(report.gradient_norm > 0.0);
@@ -121,6 +122,7 @@ where
     let (again, second) = resumed.feed(1e-2, network.clone(), &batch(None).piece(28..60));
     assert_eq!(first.loss, second.loss);
     assert_eq!(weights(&straight), weights(&again));
+    // ANCHOR_END: resume
 
     // Without the record the same piece teaches something else.
     let mut fresh = hook().into_stream(&network, BATCH);

@@ -136,6 +136,7 @@ fn by_hook(epochs: usize, batch: usize) -> Network<Alif> {
     network
 }
 
+// ANCHOR: devices
 fn launch_on(
     devices: Vec<Device>,
     optim: MultiDeviceOptim,
@@ -149,6 +150,7 @@ fn launch_on(
     assert!(result.error.is_none(), "{:?}", result.error);
     result.model.model
 }
+// ANCHOR_END: devices
 
 /// A number that a metric's file holds for an epoch.
 fn logged(folder: &Path, split: &str, epoch: usize, metric: &str) -> f64 {
@@ -222,6 +224,7 @@ fn a_training_stops_early() {
     assert!(stopped.is_some(), "it went on although the loss only fell");
 }
 
+// ANCHOR: sum
 /// Two devices that each see half of a batch are one that sees all of it: for a summed loss the gradients add up.
 #[test]
 fn two_devices_learn_what_one_learns() {
@@ -236,6 +239,7 @@ fn two_devices_learn_what_one_learns() {
     }
     assert_ne!(weights(&alone), weights(&network()));
 }
+// ANCHOR_END: sum
 
 #[test]
 fn a_network_in_both_directions_and_bptt_learn_too() {

@@ -52,6 +52,7 @@ fn device() -> Device {
     Device::flex().autodiff()
 }
 
+// ANCHOR: rates
 /// With rates held by means that run.
 fn objective() -> Objective {
     let rate = RateRegularization {
@@ -61,6 +62,7 @@ fn objective() -> Objective {
     };
     Objective::mean(Loss::MeanSquaredError).with_rate(rate)
 }
+// ANCHOR_END: rates
 
 fn soak<C: Cell, E: OnlineEstimator<C>>(cell: C, estimator: E) -> Result<(), Failed>
 where

@@ -32,6 +32,7 @@ enum DeviceName {
     Wgpu,
 }
 
+// ANCHOR: open
 impl DeviceName {
     fn open(self) -> Device {
         match self {
@@ -43,6 +44,7 @@ impl DeviceName {
         }
     }
 }
+// ANCHOR_END: open
 
 fn main() {
     let args = Args::parse();
@@ -60,6 +62,7 @@ fn main() {
 
 /// The loss at each update.
 fn train(name: DeviceName, updates: usize) -> Vec<f64> {
+    // ANCHOR: train
     let device = name.open().autodiff(); // all that a device changes
     let mut evidence = Evidence::new(3, 25, 1, &device);
     let cell = AlifConfig::mixed(50, 25, 0.03).init(&device);
@@ -72,6 +75,7 @@ fn train(name: DeviceName, updates: usize) -> Vec<f64> {
         network = updated;
         losses.push(report.ensure_finite().expect("a finite step").loss);
     }
+    // ANCHOR_END: train
     println!("{name:?}: {:.2} s", start.elapsed().as_secs_f64());
     losses
 }

@@ -60,6 +60,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let mut hook = OptimizerHook::new(AdamConfig::new().init(), eprop).into_stream(&network, 1);
     let live = ALLOCATOR.current_usage();
     ALLOCATOR.reset_peak_usage();
+    // ANCHOR: listen
     for _ in 0..3 {
         given.shuffle(rng);
         for utterance in &given {
@@ -73,6 +74,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
             }
         }
     }
+    // ANCHOR_END: listen
     let megabytes = (ALLOCATOR.peak_usage() - live) as f64 / 1e6;
     println!("after hearing {} others three times: {:.3}", given.len(), accuracy(&network, &rest));
     println!("learning took at most {megabytes:.1} MB beside model and recordings");

@@ -29,12 +29,14 @@ fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let epochs = if quick { 1 } else { 10 };
     let device = Device::flex().autodiff();
+    // ANCHOR: model
     let cell = AlifConfig::mixed(80, 40, 0.03).with_tau_adaptation_ms(300.0.into()).init(&device);
     let network = NetworkConfig::new(INPUTS, 2).with_seed(1).init(vec![cell], &device);
     let objective =
         Objective::mean(Loss::SoftmaxCrossEntropy).with_rate(RateRegularization::new(10.0, 20.0, 1.0));
     // The one line of e-prop; `Bptt::new(objective)` in its place is the exact baseline.
     let model = TrainableModel::new(network, Eprop::new(objective, Random).with_outputs(true));
+    // ANCHOR_END: model
 
     let loader = |seeds: std::ops::Range<u64>| {
         DataLoaderBuilder::new(Recall).batch_size(BATCH).build(InMemDataset::new(seeds.collect()))
@@ -50,6 +52,7 @@ fn main() {
         Split::Valid,
         StoppingCondition::NoImprovementSince { n_epochs: 3 },
     );
+    // ANCHOR: training
     let result = SupervisedTraining::new("runs/learner", loader(0..320), loader(1000..1128))
         .metrics((LossMetric::new(), AccuracyMetric::new(), FiringRateMetric::new(1.0)))
         .metric_train_numeric(GradientNormMetric::new())
@@ -60,4 +63,5 @@ fn main() {
         .summary()
         .launch(Learner::new(model, optimizer, schedule));
     let _network = result.model.model; // The trained network itself.
+    // ANCHOR_END: training
 }

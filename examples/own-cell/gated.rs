@@ -28,6 +28,7 @@ impl Gated {
     }
 }
 
+// ANCHOR: cell
 impl Cell for Gated {
     const CURRENTS: usize = 3;
     const HIDDEN: usize = 1;
@@ -50,3 +51,4 @@ impl Cell for Gated {
         CellState { output: h.clone(), hidden: vec![h], carried: vec![] }
     }
 }
+// ANCHOR_END: cell

@@ -35,11 +35,13 @@ fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let seed = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(1);
     let run = Run { seed, updates: if quick { 3 } else { 150 } };
+    // ANCHOR: check
     let spiking = TwoCompartment::new(NEURONS);
     let closed_form = spiking.clone().with_closed_form();
     let error = check_cell(&closed_form, (&Device::flex(), DType::F64), 0.5, 1e-12);
     let error = error.expect("the closed form is that of the step");
     println!("check_cell: traces of the closed form and of the step differ by {error:.0e}\n");
+    // ANCHOR_END: check
 
     let objective = Objective::mean(Loss::SoftmaxCrossEntropy);
     let rate = objective.with_rate(RateRegularization::new(1.0, 20.0, 1.0));
@@ -62,6 +64,7 @@ impl Run {
         let device = Device::flex().autodiff();
         let mut evidence = Evidence::new(5, 10, self.seed, &device);
         let readout = LeakyReadoutConfig::new().with_tau_ms(None);
+        // ANCHOR: learn
         let config = NetworkConfig::new(evidence.inputs(), 2).with_readout(readout).with_seed(self.seed);
         let mut network = config.init(vec![cell], &device);
         let mut hook = OptimizerHook::new(AdamConfig::new().init(), estimator);
@@ -71,6 +74,7 @@ impl Run {
             network = updated;
             assert_eq!(report.non_finite, None);
         }
+        // ANCHOR_END: learn
         let seconds = start.elapsed().as_secs_f64();
         let trials = evidence.draw(512);
         let accuracy = trials.accuracy(network.valid().forward(trials.inputs.clone().inner()));

@@ -44,6 +44,7 @@ impl TwoCompartment {
     }
 }
 
+// ANCHOR: step
 impl Cell for TwoCompartment {
     const CURRENTS: usize = 2;
     const HIDDEN: usize = 2;
@@ -63,7 +64,9 @@ impl Cell for TwoCompartment {
         let y = v.clone() * Self::psi(&v.clone().detach());
         CellState { output: spikes + (y.clone() - y.detach()), hidden: vec![v, d], carried: vec![] }
     }
+    // ANCHOR_END: step
 
+    // ANCHOR: linearize
     // Nothing needs this: without it, e-prop learns the same by the derivatives of `step` that autodiff finds, only slower.
     fn linearize(&self, transition: &Transition) -> Linearization {
         if !self.closed_form {
@@ -89,6 +92,7 @@ impl Cell for TwoCompartment {
             d: vec![Some(psi.clone()), Some(psi * by_current)],
         }
     }
+    // ANCHOR_END: linearize
 }
 
 #[cfg(test)]

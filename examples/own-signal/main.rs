@@ -14,6 +14,7 @@ use burn_eprop::signal::{LearningSignal, Random, SignalContext, Symmetric};
 use burn_eprop::{Batch, Loss, NetworkConfig, Objective, OptimizerHook};
 use eprop_tasks::pattern_generation::{PatternGenerationConfig, nmse};
 
+// ANCHOR: signs
 /// L_j = Σ_k B_jk sign(err_k): one bit of each output's error for all neurons.
 #[derive(Debug, Clone)]
 struct Signs;
@@ -24,7 +25,9 @@ impl LearningSignal for Signs {
         signs.broadcast(context.feedback.clone())
     }
 }
+// ANCHOR_END: signs
 
+// ANCHOR: one-synapse
 /// L_j = B_jk err_k of the one output k for which |B_jk| is largest: a single feedback synapse for each neuron.
 #[derive(Debug, Clone)]
 struct OneSynapse;
@@ -36,6 +39,7 @@ impl LearningSignal for OneSynapse {
         context.broadcast(context.feedback.clone().mask_fill(weaker, 0.0))
     }
 }
+// ANCHOR_END: one-synapse
 
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
@@ -53,6 +57,7 @@ fn main() {
     }
 }
 
+// ANCHOR: learn
 /// Trains a network to draw the curves, and says how far it is from them.
 fn learn(signal: Box<dyn LearningSignal>, updates: usize, seed: u64) -> f64 {
     let device = Device::flex().autodiff();
@@ -78,3 +83,4 @@ fn learn(signal: Box<dyn LearningSignal>, updates: usize, seed: u64) -> f64 {
     let outputs = evaluate(&network, &batch, &objective).outputs.into_data();
     nmse(outputs.as_slice().expect("f32"), &pattern.targets, pattern.output_count)
 }
+// ANCHOR_END: learn

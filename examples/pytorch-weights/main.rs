@@ -35,6 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let config = NetworkConfig::new(4, 2).with_readout(readout);
     let network = config.init(vec![cell.init((&device, dtype))], (&device, dtype));
 
+    // ANCHOR: map
     let map = WeightMap::new()
         .with("layers.0.w_in", Source::new("fc1.weight").transposed())
         .with("layers.0.w_rec", Source::new("lif1.recurrent.weight").transposed())
@@ -47,6 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .ignore("lif1.graded_spikes_factor")
         .ignore("lif1.reset_mechanism_val");
     let mut network = map.load(&network, format!("{NETWORK}.safetensors"))?;
+    // ANCHOR_END: map
     let difference = (network.forward(inputs.clone()) - answers.clone()).abs().max().into_scalar::<f64>();
     println!("largest difference to snnTorch's answers: {difference:.1e}");
     assert!(difference < 1e-9, "the answers are others");

@@ -29,9 +29,11 @@ fn main() {
     let cells = vec![LstmConfig::new(32).init()];
     let mut network = NetworkConfig::new(1, 1).with_readout(readout).with_seed(1).init(cells, &device);
 
+    // ANCHOR: hook
     let optimizer: ModuleOptimizer = AdamConfig::new().init();
     let eprop = Eprop::new(Objective::mean(Loss::MeanSquaredError), Symmetric).with_chunk(PIECE);
     let mut hook = OptimizerHook::new(optimizer, eprop).into_stream(&network, 1);
+    // ANCHOR_END: hook
 
     let pieces = if quick { 40 } else { 2000 };
     let mut frozen = (network.valid(), network.valid().initial_state(1));
@@ -46,10 +48,12 @@ fn main() {
             let values: Vec<f32> = (start..start + PIECE).map(|step| oscillation(step + ahead)).collect();
             Tensor::<3>::from_data(TensorData::new(values, [1, PIECE, 1]), &device)
         };
+        // ANCHOR: feed
         let batch = Batch::new(tensor(0), tensor(AHEAD));
         let (updated, report) = hook.feed(2e-3, network, &batch);
         network = updated;
         learning_error += 2.0 * report.loss;
+        // ANCHOR_END: feed
 
         if piece <= pieces / 4 {
             frozen.0 = network.valid();
@@ -69,9 +73,11 @@ fn main() {
     }
 }
 
+// ANCHOR: oscillation
 /// Two tones; the frequency of one drifts between 0.14 and 0.20 radians a step, and back after 31,416 steps.
 fn oscillation(step: usize) -> f32 {
     let t = step as f64;
     let phase = t / 6.0 - 0.03 * 5000.0 * (t / 5000.0).cos();
     (0.6 * phase.sin() + 0.4 * (t / 17.0).sin()) as f32
 }
+// ANCHOR_END: oscillation

@@ -4,6 +4,42 @@
 //! for [Burn](https://burn.dev): eligibility traces that run forward in time, multiplied by a learning signal, in place of
 //! a backward pass.
 //!
+//! A task gives a [`Batch`]: inputs, targets, and which steps count. A [`Network`] of [cells](cell) under a [readout] is a Burn module like any other. An
+//! [estimator] goes through a batch and returns gradients as Burn's `GradientsParams`, which any of Burn's optimizers applies; the
+//! [`OptimizerHook`] does both in one call, where `loss.backward()` and `optimizer.step()` stood:
+//!
+//! ```
+//! use burn::optim::AdamConfig;
+//! use burn::tensor::{Device, Tensor};
+//! use burn_eprop::cell::LifConfig;
+//! use burn_eprop::estimator::Eprop;
+//! use burn_eprop::signal::Symmetric;
+//! use burn_eprop::{Batch, Loss, NetworkConfig, Objective, OptimizerHook};
+//!
+//! let device = Device::flex().autodiff();
+//! let mut network = NetworkConfig::new(3, 1).init(vec![LifConfig::new(20).init(&device)], &device);
+//! let eprop = Eprop::new(Objective::mean(Loss::MeanSquaredError), Symmetric); // or Bptt::new(…)
+//! let mut hook = OptimizerHook::new(AdamConfig::new().init(), eprop);
+//!
+//! let inputs = Tensor::<3>::ones([8, 50, 3], &device); // [batch, time, inputs]
+//! let targets = Tensor::<3>::ones([8, 50, 1], &device); // [batch, time, outputs]
+//! let (updated, report) = hook.step(1e-3, network, &Batch::new(inputs, targets));
+//! network = updated;
+//! assert!(report.loss > 0.0);
+//! # let _ = network;
+//! ```
+//!
+//! | to | look at |
+//! |---|---|
+//! | learn while a sequence goes on | [`OptimizerHook::into_stream`], [`OnlineEstimator`] |
+//! | choose what neurons hear of the error | [signal] |
+//! | go beyond e-prop 1 | [`estimator::Eprop3`] with a [synthetic gradient](synthetic_gradient), [meta] (e-prop 2), [reward] |
+//! | write a neuron of your own | [`Cell`], [`cell::check_cell`] |
+//! | see what goes on | [monitor], [alignment] |
+//! | take weights elsewhere, or from there | [interchange] |
+//!
+//! The book in the repository (`mdbook serve book`) teaches all of it.
+//!
 //! | feature | adds |
 //! |---|---|
 //! | `flex`, `ndarray` (default) | Burn's backends for CPUs |
@@ -59,23 +95,3 @@ pub use network::{Network, NetworkConfig};
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 pub struct Readme;
-
-/// The book's page on e-prop 3, likewise.
-#[cfg(doctest)]
-#[doc = include_str!("../../../book/src/eprop3.md")]
-pub struct BookEprop3;
-
-/// The book's page on e-prop 2, likewise.
-#[cfg(doctest)]
-#[doc = include_str!("../../../book/src/eprop2.md")]
-pub struct BookEprop2;
-
-/// The book's page on rewards, likewise.
-#[cfg(doctest)]
-#[doc = include_str!("../../../book/src/reward.md")]
-pub struct BookReward;
-
-/// The book's page on burn-train, likewise; with the feature `train`.
-#[cfg(all(doctest, feature = "train"))]
-#[doc = include_str!("../../../book/src/learner.md")]
-pub struct BookLearner;

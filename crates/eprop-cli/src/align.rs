@@ -129,6 +129,7 @@ impl Comparison {
         if !(iteration - 1).is_multiple_of(self.settings.every) {
             return self.columns().iter().map(|column| metrics.last(column)).collect();
         }
+        // ANCHOR: compare
         let [found, exact] =
             [&mut self.method, &mut self.bptt].map(|method| model.estimate(method, batch).gradients);
         let found = alignment(model, &found, &exact);
@@ -137,6 +138,7 @@ impl Comparison {
             self.parameters.iter().map(|parameter| of(parameter).map_or(f64::NAN, |found| found.cosine));
         let ratios =
             self.parameters.iter().map(|parameter| of(parameter).map_or(f64::NAN, |found| found.norm_ratio));
+        // ANCHOR_END: compare
         cosines.chain(ratios).collect()
     }
 

@@ -112,6 +112,7 @@ impl Method {
         chunk: Option<usize>,
         objective: Objective,
     ) -> Self {
+        // ANCHOR: methods
         let window = chunk.unwrap_or(DEFAULT_WINDOW);
         let eprop = |signal| {
             let eprop = Eprop::boxed(objective, signal).with_outputs(true);
@@ -133,6 +134,7 @@ impl Method {
             }
             MethodName::Readout => Self::Readout(eprop(Box::new(Symmetric))),
         }
+        // ANCHOR_END: methods
     }
 
     /// A method with the settings of a run.

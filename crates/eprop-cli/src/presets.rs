@@ -192,6 +192,7 @@ fn character_model(cell: CellName, method: MethodName) -> RunConfig {
     }
 }
 
+// ANCHOR: evidence
 /// Evidence accumulation as in Bellec et al. 2019, but for a larger learning rate (1e-2, falling, for 5e-3) and recurrent weights that start
 /// at half their size, with which more seeds come below 7 % errors within 500 iterations. It ends there, as the authors' does.
 fn evidence_accumulation(cell: CellName, method: MethodName) -> RunConfig {
@@ -224,6 +225,7 @@ fn evidence_accumulation(cell: CellName, method: MethodName) -> RunConfig {
         ..pattern
     }
 }
+// ANCHOR_END: evidence
 
 /// Store-recall as in Bellec et al. 2019, but for a larger learning rate (5e-3, falling, for 2e-3) and larger feedback weights (N(0, 1) for
 /// N(0, 1/N)), with which it is solved sooner.

@@ -118,6 +118,7 @@ impl EvidenceAccumulationConfig {
         Trials { inputs, sides }
     }
 
+    // ANCHOR: trial
     /// Fills the spikes of a trial whose cues are to the right with some probability, and returns its side.
     fn draw_trial(&self, inputs: &mut [f32], right: f64, rng: &mut StdRng) -> usize {
         let width = self.inputs();
@@ -140,6 +141,7 @@ impl EvidenceAccumulationConfig {
         show(3, 0..steps, self.noise_hz, rng);
         usize::from(2 * to_the_right > self.cues)
     }
+    // ANCHOR_END: trial
 }
 
 #[cfg(test)]

@@ -180,6 +180,7 @@ impl Cell for Alif {
         self.bias.then(|| vec![0.0; self.neurons])
     }
 
+    // ANCHOR: step
     fn step(&self, state: &CellState, currents: &[Tensor<2>]) -> CellState {
         let [v, a] = [&state.hidden[0], &state.hidden[1]];
         let v = self.decay.scale(v.clone()) + self.input_factor.scale(currents[0].clone())
@@ -188,6 +189,7 @@ impl Cell for Alif {
         let a = self.adaptation_decay.scale(a.clone()) + output.clone();
         CellState { carried: self.firing.count(state, &output), hidden: vec![v, a], output }
     }
+    // ANCHOR_END: step
 
     fn linearize(&self, transition: &Transition) -> Linearization {
         let psi = self.psi(transition);
@@ -240,6 +242,7 @@ impl Cell for Alif {
         Some(self.firing.voltage_excess(&transition.after.hidden[0], threshold))
     }
 
+    // ANCHOR: monitors
     fn monitors(&self, transition: &Transition) -> Vec<(&'static str, Tensor<2>)> {
         let a = transition.before.hidden[1].clone();
         vec![
@@ -249,4 +252,5 @@ impl Cell for Alif {
             ("psi", self.psi(transition)),
         ]
     }
+    // ANCHOR_END: monitors
 }

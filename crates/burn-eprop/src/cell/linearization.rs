@@ -20,6 +20,7 @@ use crate::steps::sum;
 /// then holds α, `pre` in the equations above is `pre̅^t = α pre̅^{t−1} + pre^t`, and the component is
 /// left out of ε.
 #[derive(Debug, Clone)]
+// ANCHOR: linearization
 pub struct Linearization {
     /// The hidden value that is folded into the presynaptic filter, where one is.
     pub folded: Option<Folded>,
@@ -32,6 +33,7 @@ pub struct Linearization {
     /// D = ∂z^t/∂I^t: `d[current]`.
     pub d: Vec<Option<Tensor<2>>>,
 }
+// ANCHOR_END: linearization
 
 /// A hidden value `h^t = α h^{t−1} + ζ I^t + …` of a cell with one current, through which alone the current acts: the first
 /// of the cell's hidden values.

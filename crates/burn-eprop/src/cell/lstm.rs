@@ -108,6 +108,7 @@ impl Cell for Lstm {
         CellState { output: o * c.clone().tanh(), hidden: vec![c], carried: vec![] }
     }
 
+    // ANCHOR: linearize
     fn linearize(&self, transition: &Transition) -> Linearization {
         let Gates { i, f, g, o } = Gates::new(&transition.currents);
         let c_before = transition.before.hidden[0].clone();
@@ -125,6 +126,7 @@ impl Cell for Lstm {
             a: vec![vec![Some(f)]],
         }
     }
+    // ANCHOR_END: linearize
 
     fn has_kernel(&self) -> bool {
         true

@@ -134,6 +134,7 @@ pub(super) fn run_by_steps(steps: &[Linearization], kappa: f64, seed: Seed) -> P
         Seed::Signal(drive) | Seed::Unfiltered(Some(drive)) => split_steps(drive.clone()),
         Seed::Unfiltered(None) | Seed::Filtered | Seed::Vector(_) => Vec::new(),
     };
+    // ANCHOR: recursion
     for (index, step) in steps.iter().enumerate().rev() {
         let (signal, unfiltered) = match &seed {
             Seed::Signal(_) => (Some(drive[index].clone()), None),
@@ -158,6 +159,7 @@ pub(super) fn run_by_steps(steps: &[Linearization], kappa: f64, seed: Seed) -> P
             .collect();
         filtered = m.filter(|_| kappa != 0.0).map(|m| m.mul_scalar(kappa));
     }
+    // ANCHOR_END: recursion
     // From the first step to the last.
     let rows = |mut steps: Vec<Tensor<2>>| {
         steps.reverse();

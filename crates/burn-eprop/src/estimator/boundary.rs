@@ -220,6 +220,7 @@ impl BoundaryTraces {
     /// What errors [batch, width] at a window's start say of all that was foretold earlier, [features + 1, width], and that
     /// something is foretold there; `None` where nothing was.
     fn advance(&mut self, features: Tensor<2>, error: Tensor<2>, decay: f64) -> Option<Tensor<2>> {
+        // ANCHOR: bp-lambda
         let mut error = error;
         let mut credit = None;
         for (back, window) in (1..).zip(self.windows.iter().rev()) {
@@ -230,6 +231,7 @@ impl BoundaryTraces {
             let features = window.features.clone();
             credit = sum([credit, Some(features.transpose().matmul(error.clone()))]);
         }
+        // ANCHOR_END: bp-lambda
         let ones = Tensor::ones([self.shape[0], 1], (&features.device(), features.dtype()));
         let window = PastWindow { features: Tensor::cat(vec![features, ones], 1), ..self.empty() };
         self.windows.push_back(window);

@@ -335,6 +335,7 @@ impl<C: Cell> OneShot<C> {
             steps.transitions.iter().map(|transition| cell.linearize(transition)).collect();
         let in_graph = linearizations[0].some().is_autodiff();
         assert!(in_graph || !on_graph, "a cell's linearisation, not in closed form, leaves the graph");
+        // ANCHOR: update
         let mut pre = Presynaptic::join(&steps.pre);
         if let Some(decay) = linearizations[0].pre_decay() {
             pre = filter_in_graph(pre, decay, false);
@@ -343,6 +344,7 @@ impl<C: Cell> OneShot<C> {
         let columns = weights.dims()[1];
         let weights = weights.reshape([time, batch, columns]).swap_dims(0, 1);
         pre.permute([1, 2, 0]).matmul(weights)
+        // ANCHOR_END: update
     }
 }
 

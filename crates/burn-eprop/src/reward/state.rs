@@ -143,6 +143,7 @@ impl ActorCriticState {
     ) {
         let context = SignalContext::new(network, chunk, [outputs, error, neurons], self.time - 1..self.time);
         let signal = context.signal(self.signal.as_mut()).mul_scalar(network.readout.factor());
+        // ANCHOR: fade
         let mut first = 0;
         for layer in &mut self.layers {
             let neurons = layer.engine.synapses().post;
@@ -153,6 +154,7 @@ impl ActorCriticState {
                 *faded = faded.clone().mul_scalar(discount) + trace.clone() * signal.clone();
             }
         }
+        // ANCHOR_END: fade
         let error = error.clone().swap_dims(0, 1);
         let [batch, _, width] = error.dims();
         let [neurons, ones] =

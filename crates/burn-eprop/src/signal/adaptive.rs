@@ -37,6 +37,7 @@ impl Default for Adaptive {
     }
 }
 
+// ANCHOR: adaptive
 impl LearningSignal for Adaptive {
     fn signal(&mut self, context: &SignalContext) -> Tensor<3> {
         context.broadcast(context.feedback.clone())
@@ -58,3 +59,4 @@ impl LearningSignal for Adaptive {
         self.decay
     }
 }
+// ANCHOR_END: adaptive

@@ -115,18 +115,17 @@ impl Axis {
             .collect()
     }
 
-    /// Powers of ten within the range, every one or every few; with twos and fives between them
-    /// where there is room.
+    /// Powers of ten within the range, with twos and fives between them, or every one, or every few: as many as there is room for.
     fn log_tick_values(&self, wanted: usize) -> Vec<f64> {
         let (first, last) = (self.low.floor() as i32, self.high.ceil() as i32);
-        let decades = (self.high - self.low).max(1.0);
-        let mantissas: &[f64] = if decades <= wanted as f64 / 2.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
-        let stride = (decades / wanted.max(1) as f64).ceil() as usize;
-        (first..=last)
-            .filter(|exponent| exponent.rem_euclid(stride as i32) == 0)
-            .flat_map(|exponent| mantissas.iter().map(move |m| m * 10_f64.powi(exponent)))
-            .filter(|value| (self.low..=self.high).contains(&value.log10()))
-            .collect()
+        let every = |stride: i32, mantissas: &'static [f64]| {
+            let powers = (first..=last).filter(move |exponent| exponent.rem_euclid(stride) == 0);
+            let values = powers.flat_map(|exponent| mantissas.iter().map(move |m| m * 10_f64.powi(exponent)));
+            values.filter(|value| (self.low..=self.high).contains(&value.log10())).collect::<Vec<_>>()
+        };
+        let dense = std::iter::once(every(1, &[1.0, 2.0, 5.0]));
+        let mut choices = dense.chain((1..).map(|stride| every(stride, &[1.0])));
+        choices.find(|values| values.len() <= 2 * wanted.max(1)).unwrap_or_default()
     }
 }
 
