@@ -29,6 +29,11 @@ impl Book {
         self.root.parent().expect("the book lies in the repository")
     }
 
+    /// The folder of a run.
+    pub(crate) fn run_folder(&self, name: &str) -> PathBuf {
+        self.repository().join("runs/book").join(name)
+    }
+
     /// The path of a figure.
     pub(crate) fn figure(&self, name: &str) -> PathBuf {
         self.root.join("src/figures").join(format!("{name}.svg"))
@@ -39,9 +44,9 @@ impl Book {
         self.root.join("results").join(name)
     }
 
-    /// Writes what a program has printed.
+    /// Writes what a program has printed, to a file with this name.
     pub(crate) fn write_output(&self, name: &str, output: &str) -> Result<()> {
-        write(&self.root.join("outputs").join(format!("{name}.txt")), output)
+        write(&self.root.join("outputs").join(name), output)
     }
 
     /// Writes numbers, each of which the text includes by its name.
@@ -64,7 +69,7 @@ pub(crate) struct Numbers {
 }
 
 impl Numbers {
-    /// Adds a number, or a row of them.
+    /// Adds a number.
     pub(crate) fn add(&mut self, name: &str, value: impl Display) {
         writeln!(self.text, "<!-- ANCHOR: {name} -->\n{value}\n<!-- ANCHOR_END: {name} -->")
             .expect("strings can be written to");

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::book::{Book, Numbers, write};
-use crate::program::cargo_run;
+use crate::program::{Executable, filled_in};
 
 /// What `eprop compare` is asked.
 pub(crate) struct Comparison {
@@ -14,7 +14,7 @@ pub(crate) struct Comparison {
     pub(crate) name: &'static str,
     /// Whether it takes more than two minutes.
     pub(crate) long: bool,
-    /// What follows `eprop compare`; `FSDD` stands for the folder of recordings.
+    /// What follows `eprop compare`; see [`filled_in`].
     pub(crate) arguments: &'static str,
 }
 
@@ -81,14 +81,10 @@ impl Comparison {
     ///
     /// If a run fails, or recordings are needed and missing.
     pub(crate) fn run(&self, book: &Book) -> Result<()> {
-        let out = book.repository().join("runs/book").join(self.name);
-        let recordings = || std::env::var("EPROP_FSDD").context("EPROP_FSDD must point to recordings");
-        let place = |word: &str| if word == "FSDD" { recordings() } else { Ok(word.to_owned()) };
-        let mut arguments = vec!["--".to_owned(), "compare".to_owned()];
-        arguments.extend(self.arguments.split(' ').map(place).collect::<Result<Vec<_>>>()?);
-        arguments.extend(["--out".to_owned(), out.display().to_string()]);
+        let out = book.run_folder(self.name);
+        let arguments = filled_in(&format!("compare {} --out OUT", self.arguments), &out)?;
         let start = Instant::now();
-        cargo_run(book, &arguments)?;
+        Executable::build(book, "eprop")?.run(book, &arguments)?;
         println!("{}: {} s", self.name, start.elapsed().as_secs());
         let read = |name: &str| {
             let path = out.join(name);
@@ -114,7 +110,7 @@ pub(crate) fn write_numbers(book: &Book) -> Result<()> {
         let Some(table) = comparison.table(book) else { continue };
         let mut numbers = Numbers::default();
         let rows: Vec<Vec<&str>> = table.lines().map(cells).collect();
-        for row in &rows[2..] {
+        for row in rows.iter().skip(2) {
             for (column, cell) in rows[0].iter().zip(row).skip(1) {
                 let name = format!("{}-{column}", row[0]);
                 numbers.add(&name.replace([' ', ':'], "-"), cell);

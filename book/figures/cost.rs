@@ -5,32 +5,53 @@ use eprop_tasks::plot::{Lines, Panel, Scale, Series, figure};
 use serde_json::Value;
 
 use crate::book::{Book, Numbers, write};
-use crate::program::cargo_run;
+use crate::program::Executable;
 
 const STEPS: [usize; 5] = [250, 500, 1000, 2000, 4000];
 const NEURONS: [usize; 4] = [50, 100, 200, 400];
 const CHUNKS: [usize; 7] = [25, 50, 100, 200, 400, 800, 1600];
-const METHODS: [&str; 3] = ["eprop", "bptt", "bptt-autodiff"];
-const COMMON: &str = "-- bench --json --repeats 3 --batch 8 --cell alif";
+/// Methods by name, and how `eprop bench` is asked for them.
+const METHODS: [(&str, &str); 3] = [
+    ("e-prop", "--method eprop"),
+    ("BPTT by kernels", "--method bptt"),
+    ("BPTT by autodiff", "--method bptt-autodiff"),
+];
+const DEVICES: [(&str, &str); 4] = [
+    ("e-prop on Flex", "--device flex --method eprop"),
+    ("e-prop on NdArray", "--device ndarray --method eprop"),
+    ("BPTT on Flex", "--device flex --method bptt"),
+    ("BPTT on NdArray", "--device ndarray --method bptt"),
+];
 
 /// Over the length of the sequence and the number of neurons.
 pub(crate) fn draw(book: &Book) -> Result<()> {
-    let mut numbers = Numbers::default();
-    let over_steps = sweep(book, "T", "--neurons 100 --steps", &STEPS, &mut numbers)?;
-    let over_neurons = sweep(book, "N", "--steps 1000 --neurons", &NEURONS, &mut numbers)?;
+    let bench = Bench::new(book)?;
+    let over_steps = bench.sweep(&METHODS, "T", "--neurons 100 --steps", &STEPS)?;
+    let over_neurons = bench.sweep(&METHODS, "N", "--steps 1000 --neurons", &NEURONS)?;
     let title = "A training step of an ALIF network, 40 inputs, batch 8";
-    over_steps.draw(book, "cost-steps", &format!("{title}, N = 100"), "steps T", &STEPS)?;
-    over_neurons.draw(book, "cost-neurons", &format!("{title}, T = 1000"), "neurons N", &NEURONS)?;
-    let table = format!("{HEAD}{}{}", over_steps.rows("T", &STEPS), over_neurons.rows("N", &NEURONS));
+    over_steps.draw(book, "cost-steps", &format!("{title}, N = 100"), "steps T")?;
+    over_neurons.draw(book, "cost-neurons", &format!("{title}, T = 1000"), "neurons N")?;
+    let table = format!("{}{}{}", over_steps.head(), over_steps.rows(), over_neurons.rows());
     write(&book.results("cost").join("table.md"), &table)?;
+    let mut numbers = Numbers::default();
+    over_steps.add_to(&mut numbers);
+    over_neurons.add_to(&mut numbers);
     book.write_numbers("cost", &numbers)
+}
+
+/// Over the length of the sequence, on both CPU devices.
+pub(crate) fn draw_devices(book: &Book) -> Result<()> {
+    let sweep = Bench::new(book)?.sweep(&DEVICES, "T", "--neurons 100 --steps", &STEPS)?;
+    sweep.draw(book, "devices", "A training step of an ALIF network, 40-100-2, batch 8", "steps T")?;
+    write(&book.results("devices").join("table.md"), &format!("{}{}", sweep.head(), sweep.rows()))
 }
 
 /// Over the length of a chunk.
 pub(crate) fn draw_chunks(book: &Book) -> Result<()> {
-    let values = |chunk: &usize| measure(book, &format!("{COMMON} --steps 4000 --chunk {chunk}"));
+    let bench = Bench::new(book)?;
+    let values = |chunk: &usize| bench.measure(&format!("--steps 4000 --chunk {chunk}"));
     let measured = CHUNKS.iter().map(values).collect::<Result<Vec<_>>>()?;
-    let own = measure(book, &format!("{COMMON} --steps 4000"))?;
+    let own = bench.measure("--steps 4000")?;
     let x: Vec<f64> = CHUNKS.iter().map(|&chunk| chunk as f64).collect();
     let panel = |title: &str, label: &str, part: fn(&Cost) -> f64| {
         let series = Series::new("e-prop", &x, &measured.iter().map(part).collect::<Vec<_>>());
@@ -65,38 +86,60 @@ fn rounded(value: f64) -> String {
     if value < 10.0 { format!("{value:.1}") } else { format!("{value:.0}") }
 }
 
-fn measure(book: &Book, command: &str) -> Result<Cost> {
-    let arguments: Vec<String> = command.split(' ').map(str::to_owned).collect();
-    let answer: Value = serde_json::from_str(&cargo_run(book, &arguments)?).context("bench prints JSON")?;
-    let number = |name: &str| answer[name].as_f64().with_context(|| format!("bench has no {name}"));
-    Ok(Cost { ms: number("ms_median")?, megabytes: number("peak_live_bytes")? / 1e6 })
+/// `eprop bench`.
+struct Bench<'a> {
+    book: &'a Book,
+    eprop: Executable,
 }
 
-/// What each method costs at each of some values.
-struct Sweep(Vec<Vec<Cost>>);
-
-const HEAD: &str = "| | e-prop | BPTT by kernels | BPTT by autodiff |\n|---|---|---|---|\n";
-
-/// Methods take turns at each value.
-fn sweep(book: &Book, symbol: &str, flag: &str, values: &[usize], numbers: &mut Numbers) -> Result<Sweep> {
-    let mut costs: Vec<Vec<Cost>> = METHODS.iter().map(|_| Vec::new()).collect();
-    for value in values {
-        for (method, costs) in METHODS.iter().zip(&mut costs) {
-            let cost = measure(book, &format!("{COMMON} --method {method} {flag} {value}"))?;
-            cost.add_to(numbers, &format!("{method}-{symbol}-{value}"));
-            costs.push(cost);
-        }
+impl<'a> Bench<'a> {
+    fn new(book: &'a Book) -> Result<Self> {
+        Ok(Self { book, eprop: Executable::build(book, "eprop")? })
     }
-    Ok(Sweep(costs))
+
+    fn measure(&self, flags: &str) -> Result<Cost> {
+        let words = format!("bench --json --repeats 7 --batch 8 --cell alif {flags}");
+        let arguments: Vec<String> = words.split(' ').map(str::to_owned).collect();
+        let answer = self.eprop.run(self.book, &arguments)?;
+        let answer: Value = serde_json::from_str(&answer).context("bench prints JSON")?;
+        let number = |name: &str| answer[name].as_f64().with_context(|| format!("bench has no {name}"));
+        Ok(Cost { ms: number("ms_median")?, megabytes: number("peak_live_bytes")? / 1e6 })
+    }
+
+    /// Contestants take turns at each value.
+    fn sweep(
+        &self,
+        contestants: &'static [(&'static str, &'static str)],
+        symbol: &'static str,
+        flag: &str,
+        values: &'static [usize],
+    ) -> Result<Sweep> {
+        let at = |value: &usize| {
+            let of = |(_, asked): &(&str, &str)| self.measure(&format!("{asked} {flag} {value}"));
+            contestants.iter().map(of).collect::<Result<Vec<_>>>()
+        };
+        let costs = values.iter().map(at).collect::<Result<_>>()?;
+        Ok(Sweep { contestants, symbol, values, costs })
+    }
+}
+
+/// What contestants cost at each of some values.
+struct Sweep {
+    contestants: &'static [(&'static str, &'static str)],
+    symbol: &'static str,
+    values: &'static [usize],
+    /// By value and contestant.
+    costs: Vec<Vec<Cost>>,
 }
 
 impl Sweep {
-    fn draw(&self, book: &Book, name: &str, title: &str, label: &str, values: &[usize]) -> Result<()> {
-        let x: Vec<f64> = values.iter().map(|&value| value as f64).collect();
+    fn draw(&self, book: &Book, name: &str, title: &str, label: &str) -> Result<()> {
+        let x: Vec<f64> = self.values.iter().map(|&value| value as f64).collect();
         let panel = |title: &str, unit: &str, part: fn(&Cost) -> f64| {
-            let names = ["e-prop", "BPTT by kernels", "BPTT by autodiff"].iter().zip(&self.0);
-            let series = names
-                .map(|(name, costs)| Series::new(*name, &x, &costs.iter().map(part).collect::<Vec<_>>()));
+            let series = self.contestants.iter().enumerate().map(|(place, (name, _))| {
+                let y: Vec<f64> = self.costs.iter().map(|costs| part(&costs[place])).collect();
+                Series::new(*name, &x, &y)
+            });
             Panel::Lines(Lines::new(title, unit, series.collect()).with_scale(Scale::Log))
         };
         let panels =
@@ -105,12 +148,27 @@ impl Sweep {
         Ok(())
     }
 
-    fn rows(&self, symbol: &str, values: &[usize]) -> String {
+    fn head(&self) -> String {
+        let names: Vec<_> = self.contestants.iter().map(|(name, _)| *name).collect();
+        format!("| | {} |\n|---|{}\n", names.join(" | "), "---|".repeat(names.len()))
+    }
+
+    fn rows(&self) -> String {
         let cell = |cost: &Cost| format!("{} ms, {} MB", rounded(cost.ms), rounded(cost.megabytes));
-        let row = |place: usize, value: &usize| {
-            let cells: Vec<_> = self.0.iter().map(|costs| cell(&costs[place])).collect();
-            format!("| {symbol} = {value} | {} |\n", cells.join(" | "))
+        let row = |(value, costs): (&usize, &Vec<Cost>)| {
+            let cells: Vec<_> = costs.iter().map(cell).collect();
+            format!("| {} = {value} | {} |\n", self.symbol, cells.join(" | "))
         };
-        values.iter().enumerate().map(|(place, value)| row(place, value)).collect()
+        self.values.iter().zip(&self.costs).map(row).collect()
+    }
+
+    /// As `METHOD-SYMBOL-VALUE-ms` and `-mb`.
+    fn add_to(&self, numbers: &mut Numbers) {
+        for (value, costs) in self.values.iter().zip(&self.costs) {
+            for ((_, asked), cost) in self.contestants.iter().zip(costs) {
+                let method = asked.rsplit(' ').next().unwrap_or(asked);
+                cost.add_to(numbers, &format!("{method}-{}-{value}", self.symbol));
+            }
+        }
     }
 }

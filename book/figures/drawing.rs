@@ -3,13 +3,14 @@
 use anyhow::Result;
 
 use crate::book::Book;
-use crate::{cost, gradient, neuron, own_cell, plasticity, streaming, synapse};
+use crate::{cost, diff, gradient, neuron, own_cell, plasticity, streaming, synapse};
 
 /// A name, and what draws it.
 pub(crate) type Drawing = (&'static str, fn(&Book) -> Result<()>);
 
 /// All of them, in the book's order.
-pub(crate) const DRAWINGS: [Drawing; 9] = [
+pub(crate) const DRAWINGS: [Drawing; 11] = [
+    ("burn-project.diff", diff::write),
     ("neuron", neuron::draw),
     ("surrogates", neuron::draw_surrogates),
     ("synapse", synapse::draw),
@@ -17,6 +18,7 @@ pub(crate) const DRAWINGS: [Drawing; 9] = [
     ("gradient", gradient::draw),
     ("cost", cost::draw),
     ("chunk", cost::draw_chunks),
+    ("devices", cost::draw_devices),
     ("streaming-figure", streaming::draw),
     ("own-cell-figure", own_cell::draw),
 ];

@@ -14,6 +14,7 @@
 mod book;
 mod comparison;
 mod cost;
+mod diff;
 mod drawing;
 mod gradient;
 mod neuron;

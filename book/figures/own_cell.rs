@@ -17,7 +17,7 @@ pub(crate) fn draw(book: &Book) -> Result<()> {
     let cells = cells(&output)?;
     ensure!(!cells.is_empty(), "{}: no cell", path.display());
     let longest = cells.iter().flat_map(|cell| &cell.runs).map(|run| run.seconds).fold(0.0, f64::max);
-    let panels: Vec<_> = cells.iter().map(|cell| cell.panel(longest)).collect();
+    let panels: Vec<_> = cells.iter().map(|cell| cell.panel(1.05 * longest)).collect();
     let title = "Cells of one's own: evidence accumulation, accuracy after 150 updates";
     figure(book.figure("own-cell"), title, "time of training (s)", &panels)?;
     Ok(())

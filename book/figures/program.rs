@@ -1,6 +1,7 @@
 //! Programs whose output the book shows.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -8,29 +9,25 @@ use anyhow::{Context, Result, ensure};
 
 use crate::book::{Book, Numbers};
 
-/// A command of cargo, which is run in the repository.
+/// A command, which is run in the repository.
 pub(crate) struct Program {
     /// Its name in the book.
     pub(crate) name: &'static str,
     /// Whether it takes more than two minutes, or needs recordings.
     pub(crate) long: bool,
-    /// What follows `cargo run --release`; `FSDD` stands for the folder of recordings, and `OUT` for that of the run.
-    arguments: &'static str,
+    /// `eprop` or the name of an example, and its arguments; see [`filled_in`].
+    command: &'static str,
     /// Figures in the run's folder, and their names in the book.
     figures: &'static [(&'static str, &'static str)],
 }
 
 impl Program {
-    const fn example(name: &'static str, arguments: &'static str) -> Self {
-        Self { name, long: false, arguments, figures: &[] }
+    const fn new(name: &'static str, command: &'static str) -> Self {
+        Self { name, long: false, command, figures: &[] }
     }
 
-    const fn eprop(
-        name: &'static str,
-        arguments: &'static str,
-        figures: &'static [(&'static str, &'static str)],
-    ) -> Self {
-        Self { name, long: false, arguments, figures }
+    const fn with_figures(self, figures: &'static [(&'static str, &'static str)]) -> Self {
+        Self { figures, ..self }
     }
 
     const fn long(self) -> Self {
@@ -40,51 +37,32 @@ impl Program {
 
 /// All of them, in the book's order.
 pub(crate) const PROGRAMS: &[Program] = &[
-    Program::example("burn-project", "--example burn-project"),
-    Program::example("first-steps", "--example first-steps"),
-    Program::eprop("gradcheck", "-- gradcheck tests/fixtures/alif_seed1.safetensors", &[]),
-    Program::eprop(
-        "align-random",
-        "-- align pattern-generation --signal random --out OUT",
-        &[("alignment.svg", "align-random")],
-    ),
-    Program::eprop(
-        "align-symmetric",
-        "-- align pattern-generation --signal symmetric --out OUT",
-        &[("alignment.svg", "align-symmetric")],
-    ),
-    Program::eprop(
-        "pattern",
-        "-- train --out OUT",
-        &[("learning_curve.svg", "pattern-curve"), ("activity.svg", "pattern-activity")],
-    ),
-    Program::eprop(
-        "evidence",
-        "-- train evidence-accumulation --out OUT",
-        &[("activity.svg", "evidence-activity")],
-    )
-    .long(),
-    Program::eprop(
-        "digits",
-        "-- train spoken-digits --data FSDD --cell lstm --out OUT",
-        &[("confusion_matrix.svg", "digits-confusion"), ("learning_curve.svg", "digits-curve")],
-    )
-    .long(),
-    Program::example("linear-control", "--example linear-control -- FSDD").long(),
-    Program::eprop(
-        "arm",
-        "-- train arm-reaching --out OUT",
-        &[("trajectory.svg", "arm-path"), ("one_shot.svg", "arm-trial")],
-    )
-    .long(),
-    Program::eprop("sines", "-- train sine-regression --out OUT", &[]).long(),
-    Program::example("streaming", "--example streaming"),
-    Program::example("fine-tune-on-device", "--example fine-tune-on-device -- --data FSDD").long(),
-    Program::example("device-switch", "--example device-switch"),
-    Program::example("own-cell", "--example own-cell"),
-    Program::example("own-cell-2", "--example own-cell -- 2").long(),
-    Program::example("own-cell-3", "--example own-cell -- 3").long(),
-    Program::example("own-signal", "--example own-signal"),
+    Program::new("burn-project", "burn-project"),
+    Program::new("gradcheck", "eprop gradcheck tests/fixtures/alif_seed1.safetensors"),
+    Program::new("align-random", "eprop align pattern-generation --signal random --out OUT")
+        .with_figures(&[("alignment.svg", "align-random")]),
+    Program::new("align-symmetric", "eprop align pattern-generation --signal symmetric --out OUT")
+        .with_figures(&[("alignment.svg", "align-symmetric")]),
+    Program::new("pattern", "eprop train --out OUT")
+        .with_figures(&[("learning_curve.svg", "pattern-curve"), ("activity.svg", "pattern-activity")]),
+    Program::new("evidence", "eprop train evidence-accumulation --out OUT")
+        .with_figures(&[("activity.svg", "evidence-activity")])
+        .long(),
+    Program::new("digits", "eprop train spoken-digits --data FSDD --cell lstm --out OUT")
+        .with_figures(&[("confusion_matrix.svg", "digits-confusion"), ("learning_curve.svg", "digits-curve")])
+        .long(),
+    Program::new("linear-control", "linear-control FSDD").long(),
+    Program::new("arm", "eprop train arm-reaching --out OUT")
+        .with_figures(&[("trajectory.svg", "arm-path"), ("one_shot.svg", "arm-trial")])
+        .long(),
+    Program::new("sines", "eprop train sine-regression --out OUT").long(),
+    Program::new("streaming", "streaming"),
+    Program::new("fine-tune-on-device", "fine-tune-on-device --data FSDD").long(),
+    Program::new("device-switch", "device-switch"),
+    Program::new("own-cell", "own-cell"),
+    Program::new("own-cell-2", "own-cell 2").long(),
+    Program::new("own-cell-3", "own-cell 3").long(),
+    Program::new("own-signal", "own-signal"),
 ];
 
 impl Program {
@@ -94,25 +72,19 @@ impl Program {
     ///
     /// If it fails, or recordings are needed and missing.
     pub(crate) fn run(&self, book: &Book) -> Result<()> {
-        let out = book.repository().join("runs/book").join(self.name);
-        if self.arguments.contains("OUT") && out.exists() {
+        let out = book.run_folder(self.name);
+        if out.exists() {
             fs::remove_dir_all(&out).with_context(|| format!("cannot remove {}", out.display()))?;
         }
-        let recordings = || std::env::var("EPROP_FSDD").context("EPROP_FSDD must point to recordings");
-        let place = |word: &str| match word {
-            "OUT" => Ok(out.display().to_string()),
-            "FSDD" => recordings(),
-            word => Ok(word.to_owned()),
-        };
-        let arguments = self.arguments.split(' ').map(place).collect::<Result<Vec<_>>>()?;
-        build(book, &arguments)?;
+        let (program, arguments) = self.command.split_once(' ').unwrap_or((self.command, ""));
+        let executable = Executable::build(book, program)?;
         let start = Instant::now();
-        let output = cargo_run(book, &arguments)?;
+        let output = executable.run(book, &filled_in(arguments, &out)?)?;
         let mut numbers = Numbers::default();
         numbers.add("seconds", start.elapsed().as_secs().max(1));
         book.write_numbers(self.name, &numbers)?;
         let output = output.replace(&format!("{}/", book.repository().display()), "");
-        book.write_output(self.name, &output)?;
+        book.write_output(&format!("{}.txt", self.name), &output)?;
         for (file, name) in self.figures {
             let (from, to) = (out.join(file), book.figure(name));
             fs::copy(&from, &to)
@@ -122,21 +94,51 @@ impl Program {
     }
 }
 
-/// Builds what `cargo run --release` with these arguments runs, so that the time that it takes is its own.
-fn build(book: &Book, arguments: &[String]) -> Result<()> {
-    let of_cargo = arguments.split(|argument| argument == "--").next().unwrap_or_default();
-    cargo(book, "build", of_cargo).map(drop)
+/// The words of a command in which `FSDD` stands for the folder of recordings and `OUT` for that of the run.
+///
+/// # Errors
+///
+/// If recordings are needed and `EPROP_FSDD` points nowhere.
+pub(crate) fn filled_in(arguments: &str, out: &Path) -> Result<Vec<String>> {
+    let fill = |word: &str| match word {
+        "OUT" => Ok(out.display().to_string()),
+        "FSDD" => std::env::var("EPROP_FSDD").context("EPROP_FSDD must point to recordings"),
+        word => Ok(word.to_owned()),
+    };
+    arguments.split_whitespace().map(fill).collect()
 }
 
-/// What `cargo run --release` with these arguments prints.
-pub(crate) fn cargo_run(book: &Book, arguments: &[String]) -> Result<String> {
-    cargo(book, "run", arguments)
-}
+/// A program of this repository: `eprop`, or an example.
+pub(crate) struct Executable(PathBuf);
 
-fn cargo(book: &Book, command: &str, arguments: &[String]) -> Result<String> {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args([command, "--release", "--quiet"]).args(arguments).current_dir(book.repository());
-    let output = cargo.stderr(Stdio::inherit()).output().context("cargo cannot be started")?;
-    ensure!(output.status.success(), "cargo {command} {} failed", arguments.join(" "));
-    String::from_utf8(output.stdout).context("the output is no text")
+impl Executable {
+    /// Builds it, so that the time that it takes is its own.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be built.
+    pub(crate) fn build(book: &Book, name: &str) -> Result<Self> {
+        let (kind, folder) = if name == "eprop" { ("--bin", "") } else { ("--example", "examples") };
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--release", "--quiet", kind, name]).current_dir(book.repository());
+        ensure!(cargo.status().context("cargo cannot be started")?.success(), "{name} cannot be built");
+        // This program lies where cargo puts the others.
+        let own = std::env::current_exe().context("the program's own path")?;
+        let path = own.with_file_name(folder).join(name).with_extension(std::env::consts::EXE_EXTENSION);
+        Ok(Self(path))
+    }
+
+    /// What it prints, started in the repository.
+    ///
+    /// # Errors
+    ///
+    /// If it fails.
+    pub(crate) fn run(&self, book: &Book, arguments: &[String]) -> Result<String> {
+        let name = || format!("{} {}", self.0.display(), arguments.join(" "));
+        let mut command = Command::new(&self.0);
+        let output = command.args(arguments).current_dir(book.repository()).stderr(Stdio::inherit()).output();
+        let output = output.with_context(name)?;
+        ensure!(output.status.success(), "{} failed", name());
+        String::from_utf8(output.stdout).with_context(|| format!("{} prints no text", name()))
+    }
 }

@@ -22,13 +22,16 @@ const BURST: usize = 150;
 
 /// A burst of presynaptic spikes, and what LIF and ALIF neurons remember of it.
 pub(crate) fn draw(book: &Book) -> Result<()> {
-    let recording = record(&network(), &inputs(), monitor());
+    let network = network();
+    let recording = record(&network, &inputs(), monitor());
     let pre = &recording.synapses[0].pre;
     let traces: Vec<_> = recording.synapses.iter().map(|synapse| synapse.traces[0].clone()).collect();
     let psi = recording.quantity("psi").expect("spiking cells tell it");
-    let of_potential = low_pass(pre, (-1.0_f64 / 20.0).exp());
-    // ε_a^{t+1} = ρ ε_a^t + e^t
-    let of_adaptation = low_pass(&traces[1], (-1.0_f64 / 2000.0).exp());
+    let cell = &network.layers[0].cell;
+    let [alpha, rho] =
+        [&cell.decay, &cell.adaptation_decay].map(|decay| decay.shared().expect("one for all"));
+    let of_potential = low_pass(pre, alpha);
+    let of_adaptation = low_pass(&traces[1], rho); // ε_a^{t+1} = ρ ε_a^t + e^t
     let raster =
         |title: &str, spikes: &[f32], count| Panel::Raster(Raster::from_steps(title, "", 1.0, spikes, count));
     let line = |title: &str, label: &str, values: &[f64]| {

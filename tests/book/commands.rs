@@ -77,7 +77,10 @@ fn fault_of_example(name: &str) -> Option<String> {
 fn fault_of_figure(name: &str) -> Option<String> {
     let sources =
         ["drawing", "program", "comparison"].map(|file| repository().join(format!("book/figures/{file}.rs")));
-    let is_named = |path| fs::read_to_string(path).is_ok_and(|text| text.contains(&format!("\"{name}\"")));
+    // They are the first argument of `new`, the first of a pair, or a field.
+    let ways = [format!("(\"{name}\","), format!("name: \"{name}\",")];
+    let is_named =
+        |path| fs::read_to_string(path).is_ok_and(|text| ways.iter().any(|way| text.contains(way.as_str())));
     let exists = ["--long", "--list", "NAME"].contains(&name) || sources.iter().any(is_named);
     (!exists).then(|| "figures knows no such name".into())
 }

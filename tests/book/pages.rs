@@ -98,12 +98,22 @@ fn faults_of_listings(page: &Chapter) -> Vec<String> {
         let mut lines = text.lines().filter(|line| !line.trim().is_empty());
         let is_included = |line: &str| line.starts_with("{{#include ") && line.ends_with("}}");
         let is_fine = match language.as_str() {
-            "console" => text.trim_start().starts_with("$ "),
+            "console" => are_commands(text),
             _ => lines.all(is_included),
         };
         (!is_fine).then(|| format!("a listing is typed: ```{language}\n{text}"))
     };
     page.fences.iter().filter_map(fault).collect()
+}
+
+/// Whether each line begins a command, or goes on with one.
+fn are_commands(console: &str) -> bool {
+    let mut goes_on = false;
+    console.lines().all(|line| {
+        let is_fine = goes_on || line.starts_with("$ ");
+        goes_on = line.ends_with('\\');
+        is_fine
+    })
 }
 
 fn missing_includes(page: &Chapter) -> Vec<String> {
