@@ -85,14 +85,20 @@ fn names(planned: &[Planned]) -> Vec<&str> {
     names
 }
 
-/// A row for each of them: the median of each measure and its quartiles, and the last measure but the time of solution by seed.
+/// A row for each of them: the median of each measure and its quartiles; by seed, the last measure but the time of solution, and that time. Of
+/// a single seed there is nothing but its values.
 fn table(what: &str, planned: &[Planned], curves: &[Curve]) -> String {
     let columns: Vec<String> = measures(&curves[0]).into_iter().map(|(name, _)| name).collect();
-    let header: Vec<_> = columns.iter().map(|name| name.replace('_', " ")).collect();
-    let by_seed = columns.iter().rfind(|name| *name != SOLVED_AT);
-    let last = by_seed.map(|name| name.replace('_', " ")).unwrap_or_default();
-    let mut table = format!("| {what} | {} | {last} by seed |\n|---|", header.join(" | "));
-    table.extend(["---|".repeat(columns.len() + 1).as_str(), "\n"]);
+    let several = planned.iter().any(|run| run.settings.seed() != planned[0].settings.seed());
+    let last = columns.iter().rfind(|name| *name != SOLVED_AT);
+    let by_seed: Vec<&String> = match several {
+        true => last.into_iter().chain(columns.iter().find(|name| *name == SOLVED_AT)).collect(),
+        false => Vec::new(),
+    };
+    let plain = columns.iter().map(|name| name.replace('_', " "));
+    let header: Vec<_> =
+        plain.chain(by_seed.iter().map(|name| format!("{} by seed", name.replace('_', " ")))).collect();
+    let mut table = format!("| {what} | {} |\n|---|{}\n", header.join(" | "), "---|".repeat(header.len()));
     for contestant in names(planned) {
         let value = |run: &Planned, name: &str| {
             let seed = run.settings.seed();
@@ -101,25 +107,27 @@ fn table(what: &str, planned: &[Planned], curves: &[Curve]) -> String {
         };
         let runs: Vec<_> = planned.iter().filter(|run| run.name == contestant).collect();
         let of = |name: &String| runs.iter().map(|run| value(run, name)).collect::<Vec<_>>();
-        let cells = columns.iter().map(|name| {
-            let [low, middle, high] = quartiles(of(name).into_iter().flatten().collect());
-            format!("{} ({} to {})", short(middle), short(low), short(high))
+        let summary = columns.iter().map(|name| {
+            let [low, middle, high] = quartiles(of(name).into_iter().flatten().collect()).map(short);
+            if several { format!("{middle} ({low} to {high})") } else { middle }
         });
-        let seeds = by_seed.map(of).unwrap_or_default();
-        let seeds = seeds.into_iter().map(|value| value.map_or("failed".into(), short));
-        let (cells, seeds): (Vec<_>, Vec<_>) = (cells.collect(), seeds.collect());
-        writeln!(table, "| {contestant} | {} | {} |", cells.join(" | "), seeds.join(", "))
-            .expect("strings can be written to");
+        let seeds = by_seed.iter().map(|name| {
+            let values = of(name).into_iter().map(|value| value.map_or("failed".into(), short));
+            values.collect::<Vec<_>>().join(", ")
+        });
+        let cells: Vec<_> = summary.chain(seeds).collect();
+        writeln!(table, "| {contestant} | {} |", cells.join(" | ")).expect("strings can be written to");
     }
     table
 }
 
-/// A number with up to three decimals.
+/// A number with up to three decimals, or four if it is below 0.1.
 fn short(number: f64) -> String {
     if number.is_infinite() {
         return "never".into();
     }
-    let text = format!("{number:.3}");
+    let decimals = if number.abs() < 0.1 { 4 } else { 3 };
+    let text = format!("{number:.decimals$}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
@@ -173,11 +181,14 @@ fn draw(args: &CompareArgs, path: &Path, names: &[&str], curves: &[Curve]) -> Re
         SOLVED => ("Longest sequence solved".to_owned(), "steps".to_owned()),
         score => (score.replace('_', " "), score.replace('_', " ")),
     };
-    let seeds = args.seeds.len();
+    let seeds = match args.seeds.as_slice() {
+        [seed] => format!("seed {seed}"),
+        seeds => format!("median and quartiles of {} seeds", seeds.len()),
+    };
     let scale = if one_shot || measure == "nmse" { Scale::Log } else { Scale::Linear };
     let lines = Lines::new(title, label, series.collect()).with_scale(scale);
     let task = args.task.to_possible_value().map(|task| task.get_name().to_owned()).unwrap_or_default();
-    let title = format!("{task}: median and quartiles of {seeds} seeds");
+    let title = format!("{task}: {seeds}");
     Ok(learning_curve(path, &title, "iteration", lines, None)?)
 }
 
@@ -196,6 +207,7 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        assert_eq!([33.0, 0.5, 1.23456, f64::INFINITY].map(short), ["33", "0.5", "1.235", "never"]);
+        let found = [33.0, 0.5, 1.23456, 0.01234, f64::INFINITY].map(short);
+        assert_eq!(found, ["33", "0.5", "1.235", "0.0123", "never"]);
     }
 }
