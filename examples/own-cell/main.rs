@@ -2,7 +2,7 @@
 //! Both learn to tell which side had more cues, by e-prop and by BPTT.
 //!
 //! The spiking one also has its derivatives in closed form, which `check_cell` holds against those of its step; e-prop then learns the
-//! same, faster. Takes a minute and a half on one core; all are right in at least 84 % of new trials, where chance is 50 %. `--quick` stops
+//! same, faster. Takes half a minute on two cores; all are right in at least 84 % of new trials, where chance is 50 %. `--quick` stops
 //! after a few updates, and a number is another seed.
 
 mod gated;

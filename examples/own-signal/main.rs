@@ -1,7 +1,7 @@
 //! Learning signals of one's own, each a type with a `signal`: how little may a neuron hear of the error?
 //!
 //! With symmetric feedback it hears each output's error, weighed as it acts on that output; with random feedback, by fixed weights. Here
-//! it hears their signs alone, or a single output's error. 100 spiking neurons learn to draw three curves. Takes half a minute;
+//! it hears their signs alone, or a single output's error. 100 spiking neurons learn to draw three curves. Takes a quarter of a minute;
 //! the error is about 0.04 with symmetric feedback, 0.08 with signs, and 0.17 with the two others. `--quick` stops after a few updates.
 
 use burn::optim::AdamConfig;
