@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::runs::write_recordings;
 use crate::support::{eprop, refuse, succeed, text};
 
-/// Runs of all kinds: e-prop with weights that mirror each other and a look at validation data, windows with a synthetic
+/// Runs of all kinds: e-prop with weights that mirror each other and looks at validation data and at BPTT's gradients, windows with a synthetic
 /// gradient on a task that grows, batches of a text, rewards while an episode goes on, and recordings that are changed, heard in
 /// both directions by two layers. A checkpoint after each iteration.
 const RUNS: [(&str, &str); 5] = [
@@ -23,6 +23,8 @@ checkpoint_seconds = 0
 every = 5
 criterion = 0.9
 stop = false
+[alignment]
+every = 7
 [network]
 neurons = 12
 [evidence_accumulation]
@@ -151,7 +153,8 @@ fn a_run_that_is_killed_again_and_again_ends_as_one_that_is_not() {
         assert!(midway > 0, "{name}: {} of {all} rows, always too early or too late", rows(&killed));
         succeed(&resume);
         // In model.bpk, parameters have other ids; what they are worth, the loss on the test data tells with all digits.
-        for file in ["metrics.csv", "evaluation.json", "learning_curve.svg"] {
+        let aligned = (name == "evidence").then_some("alignment.svg");
+        for file in ["metrics.csv", "evaluation.json", "learning_curve.svg"].into_iter().chain(aligned) {
             let read =
                 |run: &Path| fs::read(run.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
             assert!(read(&killed) == read(&whole), "{name}: {file} differs");
