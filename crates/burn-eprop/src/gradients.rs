@@ -45,21 +45,6 @@ pub(crate) fn register<const D: usize>(
     }
 }
 
-/// Whether a module has a parameter that is [trained](is_trained).
-pub(crate) fn has_trained_weights<M: Module>(module: &M) -> bool {
-    let mut search = TrainedWeights(false);
-    module.visit(&mut search);
-    search.0
-}
-
-struct TrainedWeights(bool);
-
-impl ModuleVisitor for TrainedWeights {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.0 |= is_trained(param);
-    }
-}
-
 struct Scaling {
     gradients: GradientsParams,
     factor: f64,
