@@ -41,7 +41,8 @@ pub(crate) fn draw(book: &Book) -> Result<()> {
 
 /// Over the length of the sequence, on both CPU devices.
 pub(crate) fn draw_devices(book: &Book) -> Result<()> {
-    let sweep = Bench::new(book, "eprop-cli/ndarray")?.sweep(&DEVICES, "T", "--neurons 100 --steps", &STEPS)?;
+    let sweep =
+        Bench::new(book, "eprop-cli/ndarray")?.sweep(&DEVICES, "T", "--neurons 100 --steps", &STEPS)?;
     sweep.draw(book, "devices", "A training step of an ALIF network, 40-100-2, batch 8", "steps T")?;
     write(&book.results("devices").join("table.md"), &format!("{}{}", sweep.head(), sweep.rows()))
 }
