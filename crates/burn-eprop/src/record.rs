@@ -1,7 +1,8 @@
 //! Records of modules and of optimizers from files that may be damaged.
 //!
 //! Burn panics, at once or in the next step, where a record's tensors have another type or an optimizer's have another shape. These readers
-//! compare a record with what module and optimizer would write themselves, and refuse what differs.
+//! compare a record with what module and optimizer would write themselves, and refuse what differs. The record of a module that [`save_module`] wrote
+//! has a checksum besides, by which [`load_module`] knows values that have changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::discriminant;
@@ -10,10 +11,13 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{GradientsParams, ModuleOptimizer, OptimizerRecord};
 use burn::store::ModuleRecord;
 use burn::tensor::{Bytes, Tensor, TensorData};
-use burn_pack::{Reader, Scalar};
+use burn_pack::{Reader, Scalar, Writer};
 
 /// How the name of the scalar ends by which Burn knows the number of dimensions of an optimizer's state.
 const RANK: &str = ".__rank";
+
+/// Name in a record's metadata of the checksum of its tensors.
+const CHECKSUM: &str = "crc32";
 
 /// A record cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -38,11 +42,29 @@ pub enum RecordError {
     },
 }
 
-/// Fills a module from the bytes of its [record](Module::into_record).
+/// The bytes of a module's [record](Module::into_record), with a checksum. Burn reads them as it does those without.
 ///
 /// # Errors
 ///
-/// If they are damaged, of another module, or hold NaN or infinity.
+/// If Burn cannot write them.
+pub fn save_module<M: Module>(module: M) -> Result<Bytes, RecordError> {
+    let pack = Pack::read(module.into_record().into_bytes().map_err(damaged)?)?;
+    let checksum = pack.checksum_of_tensors()?;
+    let writer = Writer::new(pack.tensors.into_values().collect());
+    writer.with_metadata(CHECKSUM, &checksum).into_bytes().map_err(damaged)
+}
+
+/// Whether the bytes of a record have a checksum, as [`save_module`] writes it.
+pub fn has_checksum(bytes: &[u8]) -> bool {
+    let reader = Reader::from_bytes(Bytes::from_bytes_vec(bytes.to_vec()));
+    reader.is_ok_and(|reader| reader.metadata().contains_key(CHECKSUM))
+}
+
+/// Fills a module from the bytes of its [record](Module::into_record), whether or not they have a checksum.
+///
+/// # Errors
+///
+/// If they are damaged, of another module, or hold NaN or infinity, or their checksum is not that of their tensors.
 pub fn load_module<M: Module>(module: M, bytes: Vec<u8>) -> Result<M, RecordError> {
     let bytes = Bytes::from_bytes_vec(bytes);
     let found = Pack::read(bytes.clone())?;
@@ -55,6 +77,11 @@ pub fn load_module<M: Module>(module: M, bytes: Vec<u8>) -> Result<M, RecordErro
         [pairs.iter().map(|pair| pair.0).collect(), pairs.iter().map(|pair| pair.1).collect()];
     if pairs.len() > of_own.len().min(of_found.len()) {
         return Err(damaged("parameters share an identifier that are not the same"));
+    }
+    if let Some(checksum) = &found.checksum
+        && *checksum != found.checksum_of_tensors()?
+    {
+        return Err(damaged("its checksum is not that of its values"));
     }
     let record = ModuleRecord::from_bytes(bytes).map_err(damaged)?;
     module.try_load_record(record).map_err(damaged)
@@ -101,14 +128,28 @@ struct Pack {
     tensors: BTreeMap<String, burn_pack::Tensor>,
     scalars: BTreeMap<String, Scalar>,
     texts: BTreeMap<String, String>,
+    checksum: Option<String>,
 }
 
 impl Pack {
     fn read(bytes: Bytes) -> Result<Self, RecordError> {
         let reader = Reader::from_bytes(bytes).map_err(damaged)?;
-        let (scalars, texts) = (reader.scalars().clone(), reader.metadata().clone());
+        let (scalars, mut texts) = (reader.scalars().clone(), reader.metadata().clone());
+        let checksum = texts.remove(CHECKSUM);
         let tensors = reader.into_tensors().map_err(damaged)?.into_iter();
-        Ok(Self { tensors: tensors.map(|tensor| (tensor.name.clone(), tensor)).collect(), scalars, texts })
+        let tensors = tensors.map(|tensor| (tensor.name.clone(), tensor)).collect();
+        Ok(Self { tensors, scalars, texts, checksum })
+    }
+
+    /// Names, identifiers and values; shapes and types are [checked](Self::check) one by one.
+    fn checksum_of_tensors(&self) -> Result<String, RecordError> {
+        let mut hasher = crc32fast::Hasher::new();
+        for (name, tensor) in &self.tensors {
+            hasher.update(name.as_bytes());
+            hasher.update(&tensor.param_id.unwrap_or_default().to_le_bytes());
+            hasher.update(&tensor.to_bytes().map_err(damaged)?);
+        }
+        Ok(format!("{:08x}", hasher.finalize()))
     }
 
     fn names(&self) -> impl Iterator<Item = &String> {
@@ -157,4 +198,55 @@ fn first_part(name: &str) -> &str {
 
 fn damaged(reason: impl ToString) -> RecordError {
     RecordError::Damaged { reason: reason.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::Network;
+    use crate::NetworkConfig;
+    use crate::cell::{Lif, LifConfig};
+
+    fn network(seed: u64) -> Network<Lif> {
+        let device = Device::flex();
+        NetworkConfig::new(3, 2).with_seed(seed).init(vec![LifConfig::new(4).init(&device)], &device)
+    }
+
+    fn values(network: &Network<Lif>) -> Vec<f32> {
+        network.layers[0].w_in.val().into_data().try_into_vec().unwrap()
+    }
+
+    #[test]
+    fn each_bit_of_the_values_is_guarded() {
+        let saved = save_module(network(1)).unwrap().to_vec();
+        let loaded = load_module(network(2), saved.clone()).unwrap();
+        assert_eq!(values(&loaded), values(&network(1)));
+        let bytes = network(1).into_record().into_bytes().unwrap();
+        let data: usize = Pack::read(bytes).unwrap().tensors.values().map(|it| it.byte_len()).sum();
+        assert!(data > 4 * (3 + 4) * 4);
+        let mut caught = 0;
+        for (place, bit) in (0..saved.len()).flat_map(|place| [(place, 1), (place, 0x80)]) {
+            let mut damaged = saved.clone();
+            damaged[place] ^= bit;
+            match load_module(network(2), damaged) {
+                // Alignment is padded with bytes that mean nothing.
+                Ok(loaded) => assert_eq!(values(&loaded), values(&network(1)), "byte {place}"),
+                Err(_) => caught += 1,
+            }
+        }
+        assert!(caught >= 2 * data, "{caught} of {}", 2 * data);
+    }
+
+    #[test]
+    fn records_without_a_checksum_are_read() {
+        let plain = network(1).into_record().into_bytes().unwrap();
+        assert!(!has_checksum(&plain) && has_checksum(&save_module(network(1)).unwrap()));
+        assert!(!has_checksum(b"garbage"));
+        assert_eq!(values(&load_module(network(2), plain.to_vec()).unwrap()), values(&network(1)));
+        // Burn reads what has one.
+        let record = ModuleRecord::from_bytes(save_module(network(1)).unwrap()).unwrap();
+        assert_eq!(values(&network(2).try_load_record(record).unwrap()), values(&network(1)));
+    }
 }

@@ -1,6 +1,6 @@
 //! All that a run needs to go on, in one file that is replaced as a whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -10,13 +10,18 @@ use burn_eprop::record::load_optimizer;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use crate::model::{from_bytes, to_bytes};
+use crate::model::{self, from_bytes, to_bytes};
+use crate::output;
+use crate::regular_file;
 use crate::run_folder::RunFolder;
 use crate::table::Table;
 use crate::train::{CONFIG, METRICS};
 
 /// Name of a run's file with its last checkpoint.
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
+
+/// Name in a checkpoint's metadata of the checksum of its parts.
+const CHECKSUM: &str = "crc32";
 
 /// A checkpoint that has been read. The batch of an iteration follows from seed and number, so that no generator and no position in
 /// the data is in it.
@@ -53,9 +58,11 @@ impl Checkpoint {
         ];
         let view = |bytes| TensorView::new(Dtype::U8, vec![<[u8]>::len(bytes)], bytes);
         let parts = parts.into_iter().filter_map(|(name, bytes)| Some((name, bytes?)));
-        let views = parts.map(|(name, bytes)| view(bytes).map(|view| (name, view)));
+        let parts: BTreeMap<&str, &[u8]> = parts.collect();
+        let metadata = HashMap::from([(CHECKSUM.to_owned(), checksum(&parts))]);
+        let views = parts.into_iter().map(|(name, bytes)| view(bytes).map(|view| (name, view)));
         let views = views.collect::<Result<BTreeMap<_, _>, _>>()?;
-        safetensors::serialize(views, None).context("the checkpoint cannot be written")
+        safetensors::serialize(views, Some(metadata)).context("the checkpoint cannot be written")
     }
 
     /// The last checkpoint of a run of so many iterations; `None` where it was interrupted before the first.
@@ -72,9 +79,15 @@ impl Checkpoint {
     }
 
     fn read(path: &Path, iterations: usize) -> Result<Self> {
-        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes = regular_file::read(path)?;
+        let stored = stored_checksum(&bytes);
         let parse = || -> Result<Self> {
             let parts = SafeTensors::deserialize(&bytes)?;
+            if let Some(stored) = &stored {
+                let views = parts.tensors();
+                let contents = views.iter().map(|(name, view)| (name.as_str(), view.data()));
+                ensure!(*stored == checksum(&contents.collect()), "its checksum is not that of its parts");
+            }
             let part = |name: &str| -> Result<Vec<u8>> { Ok(parts.tensor(name)?.data().to_vec()) };
             let text = |name: &str| -> Result<String> { Ok(String::from_utf8(part(name)?)?) };
             let statistics = parts.tensor("statistics").is_ok().then(|| text("statistics")).transpose()?;
@@ -88,7 +101,19 @@ impl Checkpoint {
             "{} is of {done} iterations, more than the {iterations} of its run's settings",
             path.display()
         );
+        if stored.is_none() {
+            output::warn(model::no_checksum(path));
+        }
         Ok(checkpoint)
+    }
+
+    /// Checks that the model may be one of so many weights, before such a model is built.
+    ///
+    /// # Errors
+    ///
+    /// If it has fewer bytes.
+    pub fn check_weights(&self, weights: usize) -> Result<()> {
+        model::check_weights(weights, self.model.len() as u64)
     }
 
     /// Fills model and optimizer.
@@ -101,4 +126,19 @@ impl Checkpoint {
         let optimizer = load_optimizer(optimizer, &model, self.optimizer.clone());
         Ok((model, optimizer.context("the optimizer's state")?))
     }
+}
+
+fn checksum(parts: &BTreeMap<&str, &[u8]>) -> String {
+    let mut hasher = crc32fast::Hasher::new();
+    for (name, bytes) in parts {
+        hasher.update(name.as_bytes());
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    }
+    format!("{:08x}", hasher.finalize())
+}
+
+fn stored_checksum(bytes: &[u8]) -> Option<String> {
+    let (_, header) = SafeTensors::read_metadata(bytes).ok()?;
+    header.metadata().as_ref()?.get(CHECKSUM).cloned()
 }

@@ -31,6 +31,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     }
     let task = task::evaluate(&config, &folder, &device)?;
     let sizes = [task.inputs(), task.outputs()];
+    model::check_file(model::weights(&config, sizes), &folder.file(MODEL))?;
     let evaluation = Evaluation { config: &config, folder: &folder, task, split: args.split };
     let metrics = model::with_model(&config, sizes, &device, evaluation)?;
     match args.json {

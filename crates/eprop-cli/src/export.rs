@@ -1,5 +1,6 @@
 //! `eprop export`.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,10 +14,19 @@ use crate::method::Model;
 use crate::model::{self, WithModel};
 use crate::run_folder::RunFolder;
 use crate::train::{CONFIG, MODEL};
-use crate::{one_shot, output};
+use crate::{one_shot, output, regular_file};
 
 /// Name in a run's folder of what is exported.
 const EXPORTED: &str = "model.safetensors";
+
+/// Whether a file is one that an export was writing: Burn appends process and number, as in `model.safetensors.123-0.tmp`.
+pub(crate) fn is_unfinished(name: &OsStr) -> bool {
+    let name =
+        name.to_str().and_then(|name| name.strip_prefix(EXPORTED)?.strip_prefix('.')?.strip_suffix(".tmp"));
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|digit| digit.is_ascii_digit());
+    name.and_then(|name| name.split_once('-'))
+        .is_some_and(|(process, number)| is_number(process) && is_number(number))
+}
 
 /// Formats of files of weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -52,9 +62,13 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     }
     let config = RunConfig::read(&settings)?;
     let out = args.out.clone().unwrap_or_else(|| folder.file(EXPORTED));
-    ensure!(!out.exists(), "{} is there already; choose another --out", out.display());
+    // A link that leads nowhere is there, too.
+    let is_there = out.symlink_metadata().is_ok();
+    ensure!(!is_there, "{} is there already; choose another --out", out.display());
     let trained = folder.file(MODEL);
-    let sizes = sizes(&trained).with_context(|| trained.display().to_string())?;
+    let record = regular_file::read(&trained)?;
+    let sizes = sizes(record).with_context(|| trained.display().to_string())?;
+    model::check_file(model::weights(&config, sizes), &trained)?;
     model::with_model(&config, sizes, &Device::flex(), Export { trained: &trained, out: &out })?;
     output::print(out.display())
 }
@@ -73,8 +87,7 @@ impl WithModel for Export<'_> {
 }
 
 /// Inputs and outputs of the network, or of the networks in both directions, in a record.
-fn sizes(path: &Path) -> Result<[usize; 2]> {
-    let bytes = std::fs::read(path).context("cannot be read")?;
+fn sizes(bytes: Vec<u8>) -> Result<[usize; 2]> {
     let record = Reader::from_bytes(Bytes::from_bytes_vec(bytes)).context("not a whole network")?;
     let tensors = record.into_tensors().context("not a whole network")?;
     let size = |name: &str, dimension: usize| {

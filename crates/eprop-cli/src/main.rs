@@ -32,7 +32,9 @@ const INTERRUPT: u8 = 130;
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) if error.use_stderr() => return unusable(&first_paragraph(&error.to_string())),
+        Err(error) if error.use_stderr() => {
+            return unusable(&output::one_line(&first_paragraph(&error.to_string())));
+        }
         Err(help) => help.exit(),
     };
     if cli.until_stdin_ends {
@@ -45,7 +47,7 @@ fn main() -> ExitCode {
     let command = cli.command.unwrap_or_else(|| Command::Train(TrainArgs::default()));
     match run(command) {
         Ok(code) => ExitCode::from(code),
-        Err(error) => unusable(&format!("error: {error:#}")),
+        Err(error) => unusable(&format!("error: {}", output::describe(&error))),
     }
 }
 
@@ -55,8 +57,7 @@ fn first_paragraph(message: &str) -> String {
 }
 
 /// Tells the user in one line what is wrong.
-fn unusable(message: &str) -> ExitCode {
-    let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
+fn unusable(line: &str) -> ExitCode {
     // Where standard error is closed or full, the exit status alone tells.
     let _ = writeln!(io::stderr(), "{line}");
     ExitCode::from(UNUSABLE)

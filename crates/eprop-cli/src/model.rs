@@ -9,11 +9,12 @@ use burn_eprop::bidirectional::Bidirectional;
 use burn_eprop::cell::{AlifConfig, LifConfig, LstmConfig};
 use burn_eprop::init::Initializer;
 use burn_eprop::readout::LeakyReadoutConfig;
-use burn_eprop::record::{RecordError, load_module};
+use burn_eprop::record::{RecordError, has_checksum, load_module, save_module};
 use burn_eprop::{Cell, Network, NetworkConfig};
 
 use crate::config::{NetworkSettings, RunConfig, SyntheticName};
 use crate::method::{CellName, Model};
+use crate::{output, regular_file};
 
 /// Most eligibility traces of a kind that are tried: 8 GiB in float32.
 const MAX_TRACES: usize = 1 << 31;
@@ -61,14 +62,72 @@ pub fn validate(config: &RunConfig) -> Result<()> {
 ///
 /// If there are too many.
 pub fn check_size(cell: CellName, batch: usize, inputs: usize, neurons: usize) -> Result<()> {
-    let currents = if cell == CellName::Lstm { 4 } else { 1 };
-    let traces = [batch, currents, neurons, inputs + neurons].into_iter().fold(1, usize::saturating_mul);
+    let traces = batch.saturating_mul(layer_weights(cell, inputs, neurons));
     ensure!(
         traces <= MAX_TRACES,
         "{neurons} neurons with {inputs} inputs and a batch of {batch} have {traces} eligibility traces, but at \
          most {MAX_TRACES} are possible"
     );
     Ok(())
+}
+
+/// Weights from a layer's inputs and from its neurons.
+fn layer_weights(cell: CellName, inputs: usize, neurons: usize) -> usize {
+    let currents = if cell == CellName::Lstm { 4 } else { 1 };
+    [currents, neurons, inputs.saturating_add(neurons)].into_iter().fold(1, usize::saturating_mul)
+}
+
+/// Weights of a synthetic gradient that sees so many values of each neuron, and the outputs.
+fn module_weights(config: &RunConfig, values: usize, outputs: usize) -> usize {
+    let neurons = config.network.neurons.saturating_mul(config.network.layers);
+    let width = neurons.saturating_mul(values).saturating_add(outputs);
+    match config.synthetic.kind {
+        SyntheticName::None => 0,
+        SyntheticName::Linear | SyntheticName::BpLambda => width.saturating_mul(width),
+        SyntheticName::Mlp => width.saturating_mul(2).saturating_mul(config.synthetic.hidden),
+    }
+}
+
+/// The least number of weights of the model that settings describe.
+pub fn weights(config: &RunConfig, [inputs, outputs]: [usize; 2]) -> usize {
+    let NetworkSettings { neurons, layers, bidirectional, .. } = config.network;
+    let others = layer_weights(config.cell, neurons, neurons).saturating_mul(layers.saturating_sub(1));
+    // W_out and B.
+    let readout = [2, neurons, layers, outputs].into_iter().fold(1, usize::saturating_mul);
+    // z, and at least one hidden value.
+    let parts =
+        [layer_weights(config.cell, inputs, neurons), others, readout, module_weights(config, 2, outputs)];
+    parts.into_iter().fold(0, usize::saturating_add).saturating_mul(if bidirectional { 2 } else { 1 })
+}
+
+/// Refuses settings that ask for more weights than a record of so many bytes holds, so that no larger model is built than is there.
+///
+/// # Errors
+///
+/// If they do.
+pub fn check_weights(weights: usize, bytes: u64) -> Result<()> {
+    ensure!(
+        weights as u64 <= bytes / size_of::<f32>() as u64,
+        "it does not fit its settings: they ask for at least {weights} weights, but it has {bytes} bytes"
+    );
+    Ok(())
+}
+
+/// As [`check_weights`], of the record in a file.
+///
+/// # Errors
+///
+/// As [`check_weights`]; also if there is no such file.
+pub fn check_file(weights: usize, path: &Path) -> Result<()> {
+    check_weights(weights, regular_file::length(path)?).with_context(|| path.display().to_string())
+}
+
+/// What is said of a file without a checksum.
+pub(crate) fn no_checksum(path: &Path) -> String {
+    format!(
+        "{} is of an earlier version and has no checksum: damaged numbers in it are not noticed",
+        path.display()
+    )
 }
 
 fn check_sizes(config: &RunConfig, inputs: usize) -> Result<()> {
@@ -83,17 +142,11 @@ fn check_sizes(config: &RunConfig, inputs: usize) -> Result<()> {
 
 /// Refuses a synthetic gradient whose weights no machine holds.
 fn check_module(config: &RunConfig, outputs: usize) -> Result<()> {
-    // z, up to two hidden values, y.
-    let neurons = config.network.neurons.saturating_mul(config.network.layers);
-    let width = neurons.saturating_mul(3).saturating_add(outputs);
-    let weights = match config.synthetic.kind {
-        SyntheticName::None => 0,
-        SyntheticName::Linear | SyntheticName::BpLambda => width.saturating_mul(width),
-        SyntheticName::Mlp => width.saturating_mul(2).saturating_mul(config.synthetic.hidden),
-    };
+    // z and up to two hidden values.
+    let weights = module_weights(config, 3, outputs);
     ensure!(
         weights <= MAX_TRACES,
-        "a synthetic gradient of {width} values has {weights} weights, but at most {MAX_TRACES} are possible"
+        "a synthetic gradient of this network has {weights} weights, but at most {MAX_TRACES} are possible"
     );
     Ok(())
 }
@@ -212,9 +265,9 @@ fn alif(config: &RunConfig) -> AlifConfig {
         .with_input_normalization(settings.input_normalization)
 }
 
-/// A module's record.
+/// A module's record, with a checksum.
 pub fn to_bytes<M: Module>(module: M) -> Result<Bytes> {
-    module.into_record().into_bytes().context("the network cannot be written")
+    save_module(module).context("the network cannot be written")
 }
 
 /// Fills a module from its record in a file.
@@ -223,8 +276,13 @@ pub fn to_bytes<M: Module>(module: M) -> Result<Bytes> {
 ///
 /// If the file is missing, corrupt or of another module.
 pub fn load<M: Module>(module: M, path: &Path) -> Result<M> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    from_bytes(module, bytes).with_context(|| path.display().to_string())
+    let bytes = regular_file::read(path)?;
+    let checked = has_checksum(&bytes);
+    let module = from_bytes(module, bytes).with_context(|| path.display().to_string())?;
+    if !checked {
+        output::warn(no_checksum(path));
+    }
+    Ok(module)
 }
 
 /// Fills a module from its record.

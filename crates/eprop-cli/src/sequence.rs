@@ -48,6 +48,7 @@ pub(crate) fn train(run: Run, config: &RunConfig, task: Box<dyn Task>, device: &
         run.folder.write(task::STATISTICS, statistics.as_bytes())?;
     }
     let sizes = [task.inputs(), task.outputs()];
+    run.check_weights(model::weights(config, sizes))?;
     model::with_model(config, sizes, &device.clone().autodiff(), Training { run, config, task })
 }
 

@@ -171,6 +171,12 @@ impl Run<'_> {
         checkpoint.restore(model, optimizer).with_context(|| file.display().to_string())
     }
 
+    /// Checks that the checkpoint, if there is one, may be of a model of so many weights, before such a model is built.
+    pub(crate) fn check_weights(&self, weights: usize) -> Result<()> {
+        let checked = self.checkpoint.as_ref().map_or(Ok(()), |checkpoint| checkpoint.check_weights(weights));
+        checked.with_context(|| self.folder.file(CHECKPOINT).display().to_string())
+    }
+
     /// Goes through all iterations that have not been done.
     pub(crate) fn go<M: Module>(
         mut self,

@@ -21,6 +21,7 @@
 //! | [`population_code`] | numbers as spikes, and back |
 //! | [`clock`] | an input that tells the time in a trial |
 //! | [`plot`] | learning curves, rasters, signals, paths and confusion matrices as SVG |
+//! | [`whole_file`] | files that are written whole or not at all |
 
 pub mod arm_reaching;
 pub mod audio;
@@ -45,6 +46,7 @@ pub mod spoken_digits;
 pub mod store_recall;
 pub mod text;
 pub mod timit;
+pub mod whole_file;
 
 /// Largest number of values of a batch's inputs that a task draws or reads.
 pub const MAX_VALUES: usize = 1_000_000_000;

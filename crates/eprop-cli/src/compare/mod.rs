@@ -5,8 +5,8 @@ mod memory;
 mod report;
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
-use std::io;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -20,10 +20,10 @@ use serde_json::Value;
 
 pub use contestant::Contestant;
 
-use crate::checkpoint::CHECKPOINT;
 use crate::cli::CompareArgs;
 use crate::output;
-use crate::run_folder::is_left_over;
+use crate::regular_file::read_text;
+use crate::run_folder::{RunFolder, is_left_over};
 use crate::table::Table;
 use crate::train::{CONFIG, EVALUATION, Ending, METRICS};
 use contestant::Settings;
@@ -40,6 +40,8 @@ const POLL: Duration = Duration::from_millis(100);
 struct Planned {
     name: String,
     settings: Settings,
+    /// Name of its folder, and without an extension of its settings and of what it says.
+    file_name: String,
     folder: PathBuf,
 }
 
@@ -68,14 +70,14 @@ pub fn run(args: &CompareArgs, interrupted: &AtomicBool) -> Result<Ending> {
         }
     };
     let planned = plan(args, &out)?;
-    fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
+    let folder = RunFolder::of_comparison(&out)?;
     let missing: VecDeque<&Planned> = planned
         .iter()
         .filter_map(|run| run.is_missing().map(|missing| missing.then_some(run)).transpose())
         .collect::<Result<_>>()?;
     let (all, left) = (planned.len(), missing.len());
     output::print(format_args!("{left} of {all} runs to do, in {}", out.display()))?;
-    let failures = train(missing, planned.len(), args.jobs, interrupted);
+    let failures = train(missing, &folder, planned.len(), args.jobs, interrupted);
     if interrupted.load(Ordering::Relaxed) {
         output::print("interrupted; the same command goes on")?;
         return Ok(Ending::Interrupted);
@@ -86,7 +88,7 @@ pub fn run(args: &CompareArgs, interrupted: &AtomicBool) -> Result<Ending> {
     });
     let curves = complete.collect::<Result<Vec<_>>>()?;
     if !curves.is_empty() {
-        report(args, &out, &planned, &curves)?;
+        report(args, &folder, &planned, &curves)?;
     }
     let count = failures.len();
     match failures.into_iter().next() {
@@ -107,10 +109,12 @@ fn plan(args: &CompareArgs, out: &Path) -> Result<Vec<Planned>> {
     for (speaker, contestant) in speakers.into_iter().flat_map(of_speaker) {
         for &seed in &args.seeds {
             let (name, settings) = contestant.settings(args, speaker, seed)?;
-            let folder = out.join(format!("{}-{seed}", name.replace(':', "-")));
-            let is_new = planned.iter().all(|run| run.folder != folder);
+            let file_name = format!("{}-{seed}", name.replace(':', "-"));
+            let unfit = |character: char| character.is_control() || matches!(character, '/' | '\\');
+            ensure!(!file_name.contains(unfit), "`{name}` cannot be the name of a folder");
+            let is_new = planned.iter().all(|run| run.file_name != file_name);
             ensure!(is_new, "{name} with seed {seed} is there twice");
-            planned.push(Planned { name, settings, folder });
+            planned.push(Planned { name, settings, folder: out.join(&file_name), file_name });
         }
     }
     Ok(planned)
@@ -121,38 +125,29 @@ impl Planned {
         self.folder.join(name)
     }
 
-    /// Whether the run has still to be done. What an interruption has left is removed.
+    /// Whether the run has still to be done.
     ///
     /// # Errors
     ///
-    /// If the folder holds something else.
+    /// If the folder holds something else, or is a link to somewhere else.
     fn is_missing(&self) -> Result<bool> {
         let folder = self.folder.display();
-        let entries = match fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
-            Err(error) => return Err(error).with_context(|| format!("cannot read {folder}")),
-        };
-        if entries.flatten().all(|entry| is_left_over(&entry.file_name())) {
+        let failed = || format!("cannot read {folder}");
+        match fs::symlink_metadata(&self.folder) {
+            Ok(found) => ensure!(found.is_dir(), "{folder} is not a folder; choose another --out"),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
+            Err(error) => return Err(error).with_context(failed),
+        }
+        let mut entries = fs::read_dir(&self.folder).with_context(failed)?.flatten();
+        if entries.all(|entry| is_left_over(&entry.file_name())) {
             return Ok(true);
         }
-        let settings = fs::read_to_string(self.file(CONFIG)).unwrap_or_default();
+        let settings = read_text(&self.file(CONFIG)).unwrap_or_default();
         ensure!(
             settings == self.settings.to_toml(),
             "{folder} holds something else than this run; choose another --out"
         );
-        if self.is_complete() {
-            return Ok(false);
-        }
-        if !self.can_resume() {
-            fs::remove_dir_all(&self.folder).with_context(|| format!("cannot remove {folder}"))?;
-        }
-        Ok(true)
-    }
-
-    /// Whether there is a checkpoint to go on from.
-    fn can_resume(&self) -> bool {
-        self.file(CHECKPOINT).exists()
+        Ok(!self.is_complete())
     }
 
     fn is_complete(&self) -> bool {
@@ -162,22 +157,26 @@ impl Planned {
 
     fn metrics(&self) -> Result<Table> {
         let path = self.file(METRICS);
-        let csv = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        Table::from_csv(&csv).with_context(|| format!("{} is damaged", path.display()))
+        Table::from_csv(&read_text(&path)?).with_context(|| format!("{} is damaged", path.display()))
     }
 
     /// Trains in a process of its own, so that runs side by side do not share threads. `largest` is the most bytes that a run took.
-    fn train(&self, threads: usize, largest: &AtomicU64, interrupted: &AtomicBool) -> Result<()> {
-        // Not `with_extension`: a speaker's name may have a dot.
-        let named = |extension: &str| PathBuf::from(format!("{}.{extension}", self.folder.display()));
-        let (settings, log) = (named("toml"), named("log"));
-        fs::write(&settings, self.settings.to_toml())
-            .with_context(|| format!("cannot write {}", settings.display()))?;
-        let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+    fn train(
+        &self,
+        out: &RunFolder,
+        threads: usize,
+        largest: &AtomicU64,
+        interrupted: &AtomicBool,
+    ) -> Result<()> {
+        let [settings, log] = ["toml", "log"].map(|extension| format!("{}.{extension}", self.file_name));
+        out.write(&settings, self.settings.to_toml().as_bytes())?;
+        let file = out.create_file(&log)?;
+        let (settings, log) = (out.file(&settings), out.file(&log));
         let mut command = Command::new(std::env::current_exe().context("the program's own path")?);
         // Who kills the comparison ends its runs, which save what they have.
         command.arg("--until-stdin-ends");
-        match self.can_resume() {
+        // One that was interrupted before its first checkpoint begins anew, in the same folder.
+        match self.file(CONFIG).exists() {
             true => command.args(["train", "--resume"]).arg(&self.folder),
             false => command.args(["train", "--config"]).arg(&settings).arg("--out").arg(&self.folder),
         };
@@ -208,7 +207,7 @@ impl Planned {
         if status.success() {
             return Ok(());
         }
-        let said = fs::read_to_string(&log).unwrap_or_default();
+        let said = read_text(&log).unwrap_or_default();
         bail!("{}: {}", self.folder.display(), said.lines().last().unwrap_or("it ended without a word"))
     }
 
@@ -216,9 +215,8 @@ impl Planned {
         let metrics = self.metrics()?;
         let measure = self.settings.measure(&metrics);
         let path = self.file(EVALUATION);
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let evaluation =
-            serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
+        let evaluation = serde_json::from_str(&read_text(&path)?)
+            .with_context(|| format!("{} is damaged", path.display()))?;
         let values = metrics.column(&measure);
         let values = values.ok_or_else(|| anyhow!("{} has no {measure}", self.file(METRICS).display()))?;
         Ok(Curve {
@@ -236,6 +234,7 @@ impl Planned {
 /// one that is done later is done alike.
 fn train(
     missing: VecDeque<&Planned>,
+    out: &RunFolder,
     all: usize,
     jobs: Option<usize>,
     interrupted: &AtomicBool,
@@ -267,7 +266,7 @@ fn train(
     let work = || {
         while let Some(run) = next() {
             let ending = run
-                .train(threads, &largest, interrupted)
+                .train(out, threads, &largest, interrupted)
                 .and_then(|()| output::print(format_args!("done: {}", run.folder.display())));
             match ending {
                 Err(error) if !interrupted.load(Ordering::Relaxed) => {

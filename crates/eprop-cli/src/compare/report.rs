@@ -1,5 +1,6 @@
 //! What a comparison leaves: table, curves and figure.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use serde_json::Value;
 use super::contestant::ERROR;
 use super::{Curve, Planned};
 use crate::cli::{CompareArgs, TaskChoice};
-use crate::output;
+use crate::output::{self, escaped};
 use crate::plots::SOLVED;
 use crate::run_folder::RunFolder;
 use crate::train::SOLVED_AT;
@@ -22,8 +23,12 @@ const POINTS: usize = 500;
 const MEANS: usize = 60;
 
 /// Writes the comparison's files and prints the table.
-pub(super) fn report(args: &CompareArgs, out: &Path, planned: &[Planned], curves: &[Curve]) -> Result<()> {
-    let folder = RunFolder::open(out);
+pub(super) fn report(
+    args: &CompareArgs,
+    folder: &RunFolder,
+    planned: &[Planned],
+    curves: &[Curve],
+) -> Result<()> {
     let mut csv = String::new();
     for (index, curve) in curves.iter().enumerate() {
         let of_run = curve.metrics.to_csv();
@@ -31,7 +36,7 @@ pub(super) fn report(args: &CompareArgs, out: &Path, planned: &[Planned], curves
             match line {
                 0 if index == 0 => writeln!(csv, "{},seed,{text}", what(args)),
                 0 => Ok(()),
-                _ => writeln!(csv, "{},{},{text}", curve.name, curve.seed),
+                _ => writeln!(csv, "{},{},{text}", quoted(&curve.name), curve.seed),
             }
             .expect("strings can be written to");
         }
@@ -41,7 +46,20 @@ pub(super) fn report(args: &CompareArgs, out: &Path, planned: &[Planned], curves
     folder.write("compare.md", table.as_bytes())?;
     draw(args, &folder.file("compare.svg"), &names(planned), curves)?;
     output::print(table.trim_end())?;
-    output::print(format_args!("in {}: compare.csv, compare.md, compare.svg", out.display()))
+    output::print(format_args!("in {}: compare.csv, compare.md, compare.svg", folder.path().display()))
+}
+
+/// A text as a field of CSV.
+fn quoted(text: &str) -> Cow<'_, str> {
+    match text.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")).into(),
+        false => text.into(),
+    }
+}
+
+/// A text as a cell of a Markdown table.
+fn cell(text: &str) -> String {
+    escaped(text).replace('|', "\\|")
 }
 
 /// What a table shows of each run: named numbers of its evaluation. A task that is never solved is solved at infinity.
@@ -95,9 +113,9 @@ fn table(what: &str, planned: &[Planned], curves: &[Curve]) -> String {
         true => last.into_iter().chain(columns.iter().find(|name| *name == SOLVED_AT)).collect(),
         false => Vec::new(),
     };
-    let plain = columns.iter().map(|name| name.replace('_', " "));
-    let header: Vec<_> =
-        plain.chain(by_seed.iter().map(|name| format!("{} by seed", name.replace('_', " ")))).collect();
+    let plain = |name: &String| cell(&name.replace('_', " "));
+    let of_seeds = by_seed.iter().map(|name| format!("{} by seed", plain(name)));
+    let header: Vec<_> = columns.iter().map(plain).chain(of_seeds).collect();
     let mut table = format!("| {what} | {} |\n|---|{}\n", header.join(" | "), "---|".repeat(header.len()));
     for contestant in names(planned) {
         let value = |run: &Planned, name: &str| {
@@ -116,7 +134,8 @@ fn table(what: &str, planned: &[Planned], curves: &[Curve]) -> String {
             values.collect::<Vec<_>>().join(", ")
         });
         let cells: Vec<_> = summary.chain(seeds).collect();
-        writeln!(table, "| {contestant} | {} |", cells.join(" | ")).expect("strings can be written to");
+        writeln!(table, "| {} | {} |", cell(contestant), cells.join(" | "))
+            .expect("strings can be written to");
     }
     table
 }
@@ -203,6 +222,14 @@ mod tests {
         assert!(quartiles(Vec::new())[1].is_nan());
         let never = f64::INFINITY;
         assert_eq!(quartiles(vec![never, 7.0, never, never, 9.0]), [9.0, never, never]);
+    }
+
+    #[test]
+    fn names_do_not_break_tables() {
+        assert_eq!(quoted("eprop3:linear"), "eprop3:linear");
+        assert_eq!(quoted("a,\"b\""), "\"a,\"\"b\"\"\"");
+        assert_eq!(quoted("a\nb"), "\"a\nb\"");
+        assert_eq!(cell("a|b\nc"), "a\\|b\\nc");
     }
 
     #[test]

@@ -33,6 +33,7 @@ use crate::device::DeviceName;
 use crate::method::{CellName, MethodName, SignalName};
 use crate::model;
 use crate::presets;
+use crate::regular_file::read_text;
 use crate::reward::RewardSettings;
 use crate::task::CharacterModelConfig;
 use crate::validation::ValidationSettings;
@@ -216,10 +217,8 @@ impl RunConfig {
 
     /// Reads a run's config.toml.
     pub fn read(path: &Path) -> Result<Self> {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let config: Self =
-            toml::from_str(&text).with_context(|| format!("{} is not a run's settings", path.display()))?;
+        let config: Self = toml::from_str(&read_text(path)?)
+            .with_context(|| format!("{} is not a run's settings", path.display()))?;
         config.validate().with_context(|| path.display().to_string())?;
         Ok(config)
     }
@@ -348,8 +347,7 @@ impl RunConfig {
 ///
 /// If it cannot be read or is not TOML.
 pub fn read_table(path: &Path) -> Result<Table> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    text.parse().with_context(|| format!("{} is not TOML", path.display()))
+    read_text(path)?.parse().with_context(|| format!("{} is not TOML", path.display()))
 }
 
 pub(crate) fn describe(source: Option<&Path>) -> String {

@@ -10,6 +10,11 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
+use crate::regular_file;
+
+/// Most bytes of a tensor's name, which is printed.
+const MAX_NAME: usize = 200;
+
 /// A fixture, read and checked for shapes.
 #[derive(Debug)]
 pub struct Fixture {
@@ -113,15 +118,15 @@ impl Fixture {
     /// description says; the message names file and tensor.
     pub fn read(path: &Path) -> Result<Self> {
         let beside = path.with_extension("json");
-        let text =
-            std::fs::read_to_string(&beside).with_context(|| format!("cannot read {}", beside.display()))?;
-        let description: Description = serde_json::from_str(&text)
+        let description: Description = serde_json::from_str(&regular_file::read_text(&beside)?)
             .with_context(|| format!("{} does not describe a fixture", beside.display()))?;
-        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes = regular_file::read(path)?;
         let file = SafeTensors::deserialize(&bytes)
             .with_context(|| format!("{} is not a whole safetensors file", path.display()))?;
         let mut tensors = BTreeMap::new();
         for (name, view) in file.tensors() {
+            let usable = name.len() <= MAX_NAME && !name.contains(char::is_control);
+            ensure!(usable, "{} has a tensor of an unusable name, `{name}`", path.display());
             let values = decode(view.dtype(), view.data())
                 .with_context(|| format!("tensor `{name}` of {}", path.display()))?;
             let finite = values.iter().all(|value| value.is_finite());

@@ -9,9 +9,9 @@ use serde_json::{Map, Value, json};
 use super::config::{OneShotConfig, Teacher};
 use super::control::control;
 use super::family::{BASELINE_TASKS, Family, Tasks};
-use super::model::{WithMetaLearner, with_meta_learner};
+use super::model::{WithMetaLearner, weights, with_meta_learner};
 use crate::cli::{EvalArgs, SplitName};
-use crate::model::load;
+use crate::model::{check_file, load};
 use crate::output;
 use crate::run_folder::RunFolder;
 use crate::train::{CONFIG, MODEL};
@@ -57,6 +57,7 @@ pub fn evaluate(args: &EvalArgs) -> Result<()> {
     config.device = args.device.unwrap_or(config.device);
     let device = config.device.open()?;
     let family = Family::new(&config)?;
+    check_file(weights(&config, &family), &folder.file(MODEL))?;
     let evaluation = Evaluation { config: &config, folder: &folder, family: &family, device: &device };
     let report = with_meta_learner(&config, &family, &device, evaluation)?;
     match args.json {

@@ -85,6 +85,15 @@ pub(super) fn with_meta_learner<W: WithMetaLearner>(
     }
 }
 
+/// The least number of weights of what valid settings describe.
+pub(super) fn weights(config: &OneShotConfig, family: &Family) -> usize {
+    let (learner, module) = (config.learner.neurons, config.module.neurons);
+    let seen = family.code() + learner + family.inputs();
+    let of_network =
+        |neurons: usize, inputs: usize, outputs: usize| neurons * (inputs + neurons + 2 * outputs);
+    of_network(learner, family.inputs(), family.outputs()) + of_network(module, seen, learner)
+}
+
 fn meta_learner<C: Cell>(
     config: &OneShotConfig,
     family: &Family,

@@ -19,7 +19,7 @@ use burn_eprop::meta::{MetaEstimate, MetaLearner, OneShot};
 use super::config::{OneShotConfig, OneShotTask};
 use super::eval::Report;
 use super::family::{Family, Tasks};
-use super::model::{WithMetaLearner, with_meta_learner};
+use super::model::{self, WithMetaLearner, with_meta_learner};
 use super::plots;
 use crate::checkpoint::Checkpoint;
 use crate::cli::TrainArgs;
@@ -83,6 +83,7 @@ fn run(
     let family = Family::new(config)?;
     let OneShotConfig { iterations, checkpoint_seconds, .. } = *config;
     let run = Run { iterations, checkpoint_seconds, folder, interrupted, checkpoint };
+    run.check_weights(model::weights(config, &family))?;
     let training = Training { run, config, family: &family, device };
     with_meta_learner(config, &family, &device.clone().autodiff(), training)
 }

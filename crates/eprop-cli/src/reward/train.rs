@@ -102,10 +102,18 @@ impl<A: Arena> Episodes<'_, A> {
         (places, generator(self.config.seed, stream, number * (batch + 1) + batch))
     }
 
-    /// A network with inputs for what is observed, and outputs for the policy and the value.
-    fn network<C: Cell>(&self, cell: C, device: &Device) -> Result<Network<C>> {
+    /// Inputs for what is observed, and outputs for the policy and the value.
+    fn sizes(&self) -> [usize; 2] {
         let (places, _) = self.start(Stream::Test, 0);
-        model::network(self.config, cell, places.sizes(), device)
+        places.sizes()
+    }
+
+    fn weights(&self) -> usize {
+        model::weights(self.config, self.sizes())
+    }
+
+    fn network<C: Cell>(&self, cell: C, device: &Device) -> Result<Network<C>> {
+        model::network(self.config, cell, self.sizes(), device)
     }
 
     /// What the network reaches in new episodes, and what random actions do.
@@ -169,8 +177,9 @@ impl<A: Arena> WithCell for Test<'_, A> {
     type Output = [Played; 2];
 
     fn run<C: Cell>(self, cell: C) -> Result<[Played; 2]> {
-        let network = self.episodes.network(cell, self.device)?;
-        let network = model::load(network, &self.folder.file(MODEL))?;
+        let record = self.folder.file(MODEL);
+        model::check_file(self.episodes.weights(), &record)?;
+        let network = model::load(self.episodes.network(cell, self.device)?, &record)?;
         Ok(self.episodes.test(&network))
     }
 }
@@ -203,6 +212,7 @@ impl<A: Arena> WithCell for Playing<'_, A> {
 
     fn run<C: Cell>(self, cell: C) -> Result<Ending> {
         let Self { run, episodes, device } = self;
+        run.check_weights(episodes.weights())?;
         let Episodes { config, settings, .. } = episodes;
         let (network, optimizer) = run.restore(episodes.network(cell, device)?, config.optimizer())?;
         let signal = config.signal.create(config.signal_decay)?;

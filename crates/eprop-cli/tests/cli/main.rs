@@ -3,6 +3,7 @@
 mod bad_input;
 mod data_sets;
 mod export;
+mod files;
 mod limits;
 mod one_shot;
 mod resume;
