@@ -241,11 +241,12 @@ fn a_torn_or_foreign_record_is_refused_by_name() {
     };
     refuse(hook(), &network, BATCH + 1, "network.layers.0");
     let one_layer = |readout: LeakyReadoutConfig| {
-        let config = NetworkConfig::new(4, 2).with_readout(readout);
+        let config = NetworkConfig::new(4, 2).with_readout(Some(readout));
         config.init(vec![AlifConfig::mixed(6, 3, 0.1).init(&device())], &device())
     };
     refuse(hook(), &one_layer(LeakyReadoutConfig::new()), BATCH, "readout.neurons");
-    let slower = NetworkConfig::new(4, 2).with_readout(LeakyReadoutConfig::new().with_tau_ms(Some(5.0)));
+    let slower =
+        NetworkConfig::new(4, 2).with_readout(Some(LeakyReadoutConfig::new().with_tau_ms(Some(5.0))));
     let slower = slower.init(vec![AlifConfig::mixed(6, 3, 0.1).init(&device()); 2], &device());
     refuse(hook(), &slower, BATCH, "traces.0.kappa");
     let optimizer: ModuleOptimizer = AdamConfig::new().init();

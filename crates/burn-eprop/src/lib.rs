@@ -79,6 +79,7 @@ pub mod synthetic_gradient;
 #[cfg(feature = "train")]
 pub mod train;
 
+mod accumulation;
 mod autodiff;
 mod steps;
 mod weights;

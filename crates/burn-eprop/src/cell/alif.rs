@@ -32,7 +32,7 @@ use burn::tensor::{Tensor, TensorCreationOptions};
 use super::firing::Firing;
 use super::{Cell, CellState, InputNormalization, Linearization, SimulatedChunk, SynapticChunk, Transition};
 use crate::constant::{Constant, NeuronConstant};
-use crate::error::ConfigError;
+use crate::error::{ConfigError, expect_valid};
 use crate::surrogate::PseudoDerivative;
 
 /// Configuration of an [`Alif`] population.
@@ -86,6 +86,8 @@ pub struct Alif {
     #[module(skip)]
     neurons: usize,
     #[module(skip)]
+    dt_ms: f64,
+    #[module(skip)]
     firing: Firing,
     #[module(skip)]
     bias: bool,
@@ -98,6 +100,7 @@ impl AlifConfig {
     /// # Panics
     ///
     /// If `adaptive` is greater than `neurons`.
+    #[track_caller]
     pub fn mixed(neurons: usize, adaptive: usize, beta: f64) -> Self {
         assert!(adaptive <= neurons, "{adaptive} adaptive neurons of {neurons}");
         let mut strengths = vec![0.0; neurons - adaptive];
@@ -123,8 +126,9 @@ impl AlifConfig {
     /// # Panics
     ///
     /// If [`validate`](Self::validate) fails.
+    #[track_caller]
     pub fn init(&self, options: impl Into<TensorCreationOptions>) -> Alif {
-        self.validate().unwrap_or_else(|error| panic!("AlifConfig: {error}"));
+        expect_valid("AlifConfig", self.validate());
         let options = options.into();
         let decay = self.tau_membrane_ms.decay(self.dt_ms);
         Alif {
@@ -133,6 +137,7 @@ impl AlifConfig {
             adaptation_decay: self.tau_adaptation_ms.decay(self.dt_ms).init(&options),
             adaptation_strength: self.adaptation_strength.init(&options),
             neurons: self.neurons,
+            dt_ms: self.dt_ms,
             firing: self.firing(),
             bias: self.bias,
         }
@@ -174,6 +179,10 @@ impl Cell for Alif {
 
     fn neurons(&self) -> usize {
         self.neurons
+    }
+
+    fn dt_ms(&self) -> Option<f64> {
+        Some(self.dt_ms)
     }
 
     fn initial_bias(&self) -> Option<Vec<f64>> {

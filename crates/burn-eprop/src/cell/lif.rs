@@ -22,7 +22,7 @@ use burn::tensor::{Tensor, TensorCreationOptions};
 use super::firing::Firing;
 use super::{Cell, CellState, InputNormalization, Linearization, SimulatedChunk, SynapticChunk, Transition};
 use crate::constant::{Constant, NeuronConstant};
-use crate::error::ConfigError;
+use crate::error::{ConfigError, expect_valid};
 use crate::surrogate::PseudoDerivative;
 
 /// Configuration of a [`Lif`] population.
@@ -66,6 +66,8 @@ pub struct Lif {
     #[module(skip)]
     neurons: usize,
     #[module(skip)]
+    dt_ms: f64,
+    #[module(skip)]
     firing: Firing,
     #[module(skip)]
     bias: bool,
@@ -86,14 +88,16 @@ impl LifConfig {
     /// # Panics
     ///
     /// If [`validate`](Self::validate) fails.
+    #[track_caller]
     pub fn init(&self, options: impl Into<TensorCreationOptions>) -> Lif {
-        self.validate().unwrap_or_else(|error| panic!("LifConfig: {error}"));
+        expect_valid("LifConfig", self.validate());
         let options = options.into();
         let decay = self.tau_membrane_ms.decay(self.dt_ms);
         Lif {
             input_factor: self.input_normalization.factor(&decay).init(&options),
             decay: decay.init(&options),
             neurons: self.neurons,
+            dt_ms: self.dt_ms,
             firing: self.firing(),
             bias: self.bias,
         }
@@ -128,6 +132,10 @@ impl Cell for Lif {
 
     fn neurons(&self) -> usize {
         self.neurons
+    }
+
+    fn dt_ms(&self) -> Option<f64> {
+        Some(self.dt_ms)
     }
 
     fn initial_bias(&self) -> Option<Vec<f64>> {
