@@ -73,7 +73,7 @@ impl Waiting {
     }
 
     fn give(&self, work: ThreadBuilder) -> io::Result<()> {
-        self.0.send(work).map_err(io::Error::other)
+        self.0.send(work).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }
 
