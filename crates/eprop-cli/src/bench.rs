@@ -21,7 +21,7 @@ use serde::Serialize;
 use crate::config::{SyntheticName, SyntheticSettings, Update};
 use crate::device::DeviceName;
 use crate::method::{CellName, DEFAULT_WINDOW, Method, MethodName, MethodState, Model};
-use crate::model;
+use crate::{model, threads};
 
 /// Inputs spike with this probability in a step.
 const INPUT_RATE: f64 = 0.05;
@@ -191,7 +191,7 @@ pub fn run(args: &BenchArgs, allocator: &PeakAlloc) -> Result<Measurement> {
         args.synthetic == SyntheticName::None || args.method.has_windows(),
         "--synthetic is for eprop3 and truncated-bptt"
     );
-    let device = args.device.open()?;
+    let device = args.device.open_with(threads::default_number())?;
     let measure = Bench { args, allocator, device: &device };
     Ok(match args.cell {
         CellName::Lif => measure.run(LifConfig::new(neurons).init(&device.clone().autodiff())),

@@ -134,6 +134,9 @@ pub struct TrainArgs {
     /// Device: flex (a CPU), or, where it was built in, ndarray (a CPU) or a GPU by wgpu, vulkan, metal, cuda or rocm
     #[arg(long)]
     pub device: Option<DeviceName>,
+    /// Threads that share the work on a CPU (default: one for each core)
+    #[arg(long, value_parser = positive)]
+    pub threads: Option<usize>,
     /// Seed of weights, data and order
     #[arg(long, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))] // TOML ends there
     pub seed: Option<u64>,
@@ -215,7 +218,10 @@ pub struct CompareArgs {
     /// Folder of all runs and of the comparison (default: runs/compare-TASK). What it already holds is not done again
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// How many runs go on at a time (default: one for each core)
+    /// Threads of each run (default: 1)
+    #[arg(long, value_parser = positive)]
+    pub threads: Option<usize>,
+    /// How many runs go on at a time (default: as many as the cores have threads for)
     #[arg(long, value_parser = positive)]
     pub jobs: Option<usize>,
 }
@@ -293,8 +299,8 @@ pub(crate) fn positive(text: &str) -> Result<usize, String> {
 
 fn tolerance(text: &str) -> Result<f64, String> {
     match text.parse() {
-        Ok(tolerance) if tolerance >= 0.0 => Ok(tolerance),
-        Ok(_) => Err("must be at least 0".into()),
+        Ok(tolerance) if f64::is_finite(tolerance) && tolerance >= 0.0 => Ok(tolerance),
+        Ok(_) => Err("must be finite and at least 0".into()),
         Err(_) => Err("is not a number".into()),
     }
 }

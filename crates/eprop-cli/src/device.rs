@@ -7,6 +7,8 @@ use anyhow::{Context, Result, bail};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::threads;
+
 /// A device that a command can run on. All but Flex are features of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
@@ -63,6 +65,16 @@ impl DeviceName {
             Self::Rocm => self.tried(|| Device::rocm(0)),
             _ => bail!("this program was built without {self}; build it with `--features eprop-cli/{self}`"),
         }
+    }
+
+    /// The same, where so many threads share the work on a CPU.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_with(self, threads: usize) -> Result<Device> {
+        threads::make(threads);
+        self.open()
     }
 
     /// A device that a small tensor was tried on: a missing adapter shows itself by a panic.

@@ -1,6 +1,6 @@
 //! `eprop eval`.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::cli::{EvalArgs, SplitName};
 use crate::config::{RunConfig, read_table};
@@ -23,9 +23,14 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         return one_shot::evaluate(args);
     }
     let mut config = RunConfig::read(&folder.file(CONFIG))?;
+    ensure!(
+        args.data.is_none() || config.task.has_data(),
+        "--data is not for the task of the run in {}, which draws its own",
+        folder.path().display()
+    );
     config.data = args.data.clone().or(config.data);
     config.device = args.device.unwrap_or(config.device);
-    let device = config.device.open()?;
+    let device = config.device.open_with(config.threads)?;
     if config.task.has_rewards() {
         return reward::evaluate(args, &config, &device);
     }

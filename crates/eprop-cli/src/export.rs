@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use burn::store::burn_pack::Reader;
-use burn::tensor::{Bytes, Device};
+use burn::tensor::Bytes;
 use burn_eprop::interchange;
 use clap::{Args, ValueEnum};
 
 use crate::config::{RunConfig, read_table};
+use crate::device::DeviceName;
 use crate::method::Model;
 use crate::model::{self, WithModel};
 use crate::run_folder::RunFolder;
@@ -69,7 +70,8 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     let record = regular_file::read(&trained)?;
     let sizes = sizes(record).with_context(|| trained.display().to_string())?;
     model::check_file(model::weights(&config, sizes), &trained)?;
-    model::with_model(&config, sizes, &Device::flex(), Export { trained: &trained, out: &out })?;
+    let device = DeviceName::Flex.open_with(config.threads)?;
+    model::with_model(&config, sizes, &device, Export { trained: &trained, out: &out })?;
     output::print(out.display())
 }
 

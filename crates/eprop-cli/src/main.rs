@@ -2,17 +2,17 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use burn::tensor::DType;
 use clap::Parser;
 use eprop_cli::cli::{Cli, Command, DtypeName, GradcheckArgs, TrainArgs};
 use eprop_cli::gradcheck::fixture::Fixture;
 use eprop_cli::gradcheck::{Settings, check};
+use eprop_cli::interruption::Interruption;
 use eprop_cli::train::Ending;
-use eprop_cli::{align, bench, compare, eval, export, output, train};
+use eprop_cli::{align, bench, compare, eval, export, output, threads, train};
 use peak_alloc::PeakAlloc;
 use serde_json::json;
 
@@ -20,14 +20,10 @@ use serde_json::json;
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
 /// A comparison failed.
 const FAILED: u8 = 1;
 /// The user asked for something that cannot be done.
 const UNUSABLE: u8 = 2;
-/// Ctrl-C.
-const INTERRUPT: u8 = 130;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -37,15 +33,7 @@ fn main() -> ExitCode {
         }
         Err(help) => help.exit(),
     };
-    if cli.until_stdin_ends {
-        thread::spawn(|| {
-            // Whatever ends it.
-            let _ = io::copy(&mut io::stdin(), &mut io::sink());
-            INTERRUPTED.store(true, Ordering::Relaxed);
-        });
-    }
-    let command = cli.command.unwrap_or_else(|| Command::Train(TrainArgs::default()));
-    match run(command) {
+    match run(cli) {
         Ok(code) => ExitCode::from(code),
         Err(error) => unusable(&format!("error: {}", output::describe(&error))),
     }
@@ -63,11 +51,19 @@ fn unusable(line: &str) -> ExitCode {
     ExitCode::from(UNUSABLE)
 }
 
-fn run(command: Command) -> Result<u8> {
-    match command {
-        Command::Train(args) => interruptible(|interrupted| train::run(&args, interrupted)),
-        Command::Compare(args) => interruptible(|interrupted| compare::run(&args, interrupted)),
-        Command::Align(args) => interruptible(|interrupted| align::run(&args, interrupted)),
+fn run(Cli { until_stdin_ends, command }: Cli) -> Result<u8> {
+    let interruptible = |run: &dyn Fn(&AtomicBool) -> Result<Ending>| {
+        let interruption = Interruption::caught()?;
+        if until_stdin_ends {
+            interruption.when_stdin_ends()?;
+        }
+        let ending = run(interruption.flag())?;
+        Ok(if ending == Ending::Interrupted { interruption.status() } else { 0 })
+    };
+    match command.unwrap_or_else(|| Command::Train(TrainArgs::default())) {
+        Command::Train(args) => interruptible(&|interrupted| train::run(&args, interrupted)),
+        Command::Compare(args) => interruptible(&|interrupted| compare::run(&args, interrupted)),
+        Command::Align(args) => interruptible(&|interrupted| align::run(&args, interrupted)),
         Command::Eval(args) => eval::run(&args).map(|()| 0),
         Command::Export(args) => export::run(&args).map(|()| 0),
         Command::Gradcheck(args) => gradcheck(&args),
@@ -82,20 +78,14 @@ fn run(command: Command) -> Result<u8> {
     }
 }
 
-/// Runs what Ctrl-C ends in good order.
-fn interruptible(run: impl FnOnce(&AtomicBool) -> Result<Ending>) -> Result<u8> {
-    let caught = ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed));
-    caught.context("Ctrl-C cannot be caught")?;
-    Ok(if run(&INTERRUPTED)? == Ending::Interrupted { INTERRUPT } else { 0 })
-}
-
 fn gradcheck(args: &GradcheckArgs) -> Result<u8> {
     let fixture = Fixture::read(&args.fixture)?;
     let dtype = match args.dtype {
         DtypeName::F64 => DType::F64,
         DtypeName::F32 => DType::F32,
     };
-    let settings = Settings { device: args.device.open()?, dtype, chunk: args.chunk };
+    let device = args.device.open_with(threads::default_number())?;
+    let settings = Settings { device, dtype, chunk: args.chunk };
     let found = check(&fixture, &settings)?;
     let error = found.largest_error();
     let passed = error <= args.tolerance;

@@ -20,6 +20,7 @@ use crate::device::DeviceName;
 use crate::method::{CellName, MethodName, SignalName};
 use crate::reward::RewardSettings;
 use crate::task::CharacterModelConfig;
+use crate::threads;
 use crate::validation::ValidationSettings;
 
 /// The settings of a task for this cell and method.
@@ -50,6 +51,7 @@ fn pattern_generation(cell: CellName, method: MethodName) -> RunConfig {
         signal_decay: 1e-3,
         cell,
         device: DeviceName::Flex,
+        threads: threads::default_number(),
         seed: 1,
         iterations: 1000,
         batch: 1,

@@ -1,6 +1,6 @@
 //! Learning from sequences, a batch in each iteration.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
@@ -12,13 +12,14 @@ use crate::align::Comparison;
 use crate::checkpoint::{CHECKPOINT, Checkpoint};
 use crate::cli::SplitName;
 use crate::config::{RunConfig, Update};
+use crate::divergence::ensure_bounded;
 use crate::method::{Method, MethodState, Model};
 use crate::metrics::EvaluationMetrics;
 use crate::model::{self, WithModel};
 use crate::run_folder::RunFolder;
 use crate::table::Table;
 use crate::task::{self, Example, Task};
-use crate::train::{EVALUATION, Ending, Failure, Lesson, Run, SOLVED_AT};
+use crate::train::{EVALUATION, Ending, Lesson, Run, SOLVED_AT};
 use crate::{plots, validation};
 
 /// The task of a run, as far as its checkpoint has come.
@@ -101,7 +102,7 @@ impl<M: Model> Lesson<M> for Sequences<'_> {
         learning_rate: ModuleLearningRate,
         model: M,
         metrics: &Table,
-    ) -> (M, Result<Vec<f64>, Failure>) {
+    ) -> (M, Result<Vec<f64>>) {
         let example = self.task.example(iteration);
         let lr = learning_rate.base();
         let windows = (self.config.update == Update::Window).then_some(self.config.chunk);
@@ -110,18 +111,12 @@ impl<M: Model> Lesson<M> for Sequences<'_> {
             None => Vec::new(),
         };
         let (model, report) = model.learn(&mut self.hook, learning_rate, &example.batch, windows);
-        let row = match report.ensure_finite() {
-            // A window before the one that failed has changed the weights.
-            Err(error) => Err(Failure { error: error.into(), midway: windows.is_some() }),
-            Ok(report) => match self.validate(iteration, &model, metrics) {
-                Err(error) => Err(Failure { error, midway: true }),
-                Ok(validated) => {
-                    let mut row = self.row(iteration, lr, &report, &example, validated);
-                    row.extend(alignment);
-                    Ok(row)
-                }
-            },
-        };
+        let row = report.ensure_finite().map_err(Error::from).and_then(|report| {
+            let validated = self.validate(iteration, &model, metrics)?;
+            let mut row = self.row(iteration, lr, &report, &example, validated);
+            row.extend(alignment);
+            Ok(row)
+        });
         (model, row)
     }
 
@@ -141,6 +136,7 @@ impl<M: Model> Lesson<M> for Sequences<'_> {
     fn conclude(&self, model: &M, metrics: &Table) -> Result<Vec<String>> {
         let task = self.task.as_ref();
         let found = EvaluationMetrics::measure(model, task, self.config, SplitName::Test)?;
+        ensure_bounded(found.loss, metrics).context("on test data")?;
         let mut report = found.to_json();
         let mut said = Vec::new();
         if let Some(settings) = self.config.validation {

@@ -48,10 +48,19 @@ impl Table {
         Some(self.rows.iter().map(|row| row[place]).collect())
     }
 
+    /// The first row's number in a column; NaN where there is none.
+    pub fn first(&self, name: &str) -> f64 {
+        self.number(self.rows.first(), name)
+    }
+
     /// The last row's number in a column; NaN where there is none.
     pub fn last(&self, name: &str) -> f64 {
+        self.number(self.rows.last(), name)
+    }
+
+    fn number(&self, row: Option<&Vec<f64>>, name: &str) -> f64 {
         let place = self.columns.iter().position(|column| column == name);
-        place.and_then(|place| Some(self.rows.last()?[place])).unwrap_or(f64::NAN)
+        row.zip(place).map_or(f64::NAN, |(row, place)| row[place])
     }
 
     /// As CSV, each number with all its digits.
@@ -105,7 +114,8 @@ mod tests {
         assert_eq!(Table::from_csv(&csv).unwrap(), table);
         assert_eq!(table.column("error"), Some(vec![1e-17, 0.25]));
         assert_eq!((table.column("other"), table.last("loss"), table.len()), (None, 1e30, 2));
-        assert!(table.last("other").is_nan());
+        assert_eq!(table.first("loss"), 1.0 / 3.0);
+        assert!(table.last("other").is_nan() && table.first("other").is_nan());
         for damaged in
             [csv.replace("\n2,", "\n3,"), csv.replace(",0.25", ""), csv.replace("1,", "one,"), "".into()]
         {

@@ -4,15 +4,17 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use anyhow::{Context, Error, Result, anyhow, ensure};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
+use burn_eprop::record::load_optimizer;
 
 use crate::checkpoint::{CHECKPOINT, Checkpoint};
 use crate::cli::TrainArgs;
 use crate::config::{RunConfig, read_table};
+use crate::divergence::{ensure_bounded, ensure_finite};
 use crate::model::to_bytes;
 use crate::progress::Progress;
 use crate::run_folder::RunFolder;
@@ -57,7 +59,7 @@ pub fn run(args: &TrainArgs, interrupted: &AtomicBool) -> Result<Ending> {
 
 /// Begins a run with settings of its own, in the folder `out` or a new one.
 pub(crate) fn start(config: &RunConfig, out: Option<&Path>, interrupted: &AtomicBool) -> Result<Ending> {
-    let device = config.device.open()?;
+    let device = config.device.open_with(config.threads)?;
     let create = || -> Result<RunFolder> {
         let folder = RunFolder::create(out, &name(config))?;
         folder.write(CONFIG, config.to_toml().as_bytes())?;
@@ -79,7 +81,7 @@ pub fn resume(path: &Path, interrupted: &AtomicBool) -> Result<Ending> {
         return one_shot::resume(folder, interrupted);
     }
     let config = RunConfig::read(&folder.file(CONFIG))?;
-    let device = config.device.open()?;
+    let device = config.device.open_with(config.threads)?;
     let checkpoint = Checkpoint::last(&folder, config.iterations)?;
     begin(&config, || Ok(folder), checkpoint, &device, interrupted)
 }
@@ -93,8 +95,7 @@ fn begin(
     interrupted: &AtomicBool,
 ) -> Result<Ending> {
     let run = |folder, checkpoint| {
-        let RunConfig { iterations, checkpoint_seconds, .. } = *config;
-        Run { iterations, checkpoint_seconds, folder, interrupted, checkpoint }
+        Run::new(config.iterations, config.checkpoint_seconds, folder, checkpoint, interrupted)
     };
     if config.task.has_rewards() {
         return reward::train(run(&folder()?, checkpoint), config, device);
@@ -109,26 +110,20 @@ fn name(config: &RunConfig) -> String {
     format!("{}-{}-{}", name("task"), name("cell"), name("method"))
 }
 
-/// Why an iteration was not done.
-pub(crate) struct Failure {
-    pub(crate) error: Error,
-    /// Whether the model has changed: it is no longer that of the iteration before.
-    pub(crate) midway: bool,
-}
-
 /// What a run does in an iteration, and what it tells at the end.
 pub(crate) trait Lesson<M: Module> {
     /// What is measured in each iteration.
     fn columns(&self) -> Vec<String>;
 
-    /// Learns in an iteration, counted from 1. Returns the model and what was measured, or why it was not done.
+    /// Learns in an iteration, counted from 1. Returns the model and what was measured, or why the iteration was not done; the model may
+    /// then have changed midway.
     fn learn(
         &mut self,
         iteration: usize,
         learning_rate: ModuleLearningRate,
         model: M,
         metrics: &Table,
-    ) -> (M, Result<Vec<f64>, Failure>);
+    ) -> (M, Result<Vec<f64>>);
 
     /// The optimizer.
     fn optimizer(&self) -> &ModuleOptimizer;
@@ -147,17 +142,45 @@ pub(crate) trait Lesson<M: Module> {
     fn conclude(&self, model: &M, metrics: &Table) -> Result<Vec<String>>;
 }
 
-/// A run: how far it is to go, its folder, and where it goes on from.
-pub(crate) struct Run<'a> {
-    pub(crate) iterations: usize,
-    /// A checkpoint is written at least this often.
-    pub(crate) checkpoint_seconds: f64,
-    pub(crate) folder: &'a RunFolder,
-    pub(crate) interrupted: &'a AtomicBool,
-    pub(crate) checkpoint: Option<Checkpoint>,
+/// What a checkpoint holds beside the metrics.
+struct State<M> {
+    model: M,
+    optimizer: ModuleOptimizer,
+    statistics: Option<String>,
 }
 
-impl Run<'_> {
+impl<M: Module> State<M> {
+    fn of(model: &M, lesson: &impl Lesson<M>) -> Self {
+        let optimizer = lesson.optimizer().clone();
+        Self { model: model.clone(), optimizer, statistics: lesson.statistics() }
+    }
+}
+
+/// A run: how far it is to go, its folder, and where it goes on from.
+pub(crate) struct Run<'a> {
+    iterations: usize,
+    /// A checkpoint is written at least this often.
+    checkpoint_seconds: f64,
+    pub(crate) folder: &'a RunFolder,
+    interrupted: &'a AtomicBool,
+    checkpoint: Option<Checkpoint>,
+    /// The iterations that the checkpoint in the folder has behind it.
+    saved: Option<usize>,
+}
+
+impl<'a> Run<'a> {
+    /// A run of so many iterations, with a checkpoint at least every so many seconds, from the beginning or a checkpoint on.
+    pub(crate) fn new(
+        iterations: usize,
+        checkpoint_seconds: f64,
+        folder: &'a RunFolder,
+        checkpoint: Option<Checkpoint>,
+        interrupted: &'a AtomicBool,
+    ) -> Self {
+        let saved = checkpoint.as_ref().map(|checkpoint| checkpoint.metrics.len());
+        Self { iterations, checkpoint_seconds, folder, interrupted, checkpoint, saved }
+    }
+
     /// Fills model and optimizer from the checkpoint, if there is one.
     pub(crate) fn restore<M: Module>(
         &self,
@@ -177,10 +200,10 @@ impl Run<'_> {
         checked.with_context(|| self.folder.file(CHECKPOINT).display().to_string())
     }
 
-    /// Goes through all iterations that have not been done.
+    /// Goes through all iterations that have not been done, and evaluates the network.
     pub(crate) fn go<M: Module>(
         mut self,
-        mut model: M,
+        model: M,
         mut scheduler: ModuleLrScheduler,
         mut lesson: impl Lesson<M>,
     ) -> Result<Ending> {
@@ -190,74 +213,100 @@ impl Run<'_> {
             ensure!(fits, "the checkpoint of {} is not that of its settings", self.folder.path().display());
             metrics = checkpoint.metrics;
         }
-        // What was reached before is no longer so.
-        self.folder.remove(EVALUATION)?;
         (0..metrics.len()).for_each(|_| drop(scheduler.step()));
         let mut progress = Progress::new(self.iterations);
         let started = Instant::now();
-        let mut saved = Instant::now();
-        let mut ending = Ending::Complete;
-        for iteration in metrics.len() + 1..=self.iterations {
-            if lesson.is_over(&metrics) {
-                break;
-            }
-            let (updated, row) = lesson.learn(iteration, scheduler.step(), model, &metrics);
-            model = updated;
-            match row {
-                Ok(row) => metrics.push(row),
-                Err(failure) => {
-                    progress.finish();
-                    return Err(self.broken_off(&model, &lesson, &metrics, failure));
-                }
-            }
-            progress.update(iteration, || message(&metrics));
-            if self.interrupted.load(Ordering::Relaxed) && iteration < self.iterations {
-                ending = Ending::Interrupted;
-                break;
-            }
-            if saved.elapsed().as_secs_f64() >= self.checkpoint_seconds {
-                self.save(&model, &lesson, &metrics)?;
-                saved = Instant::now();
-            }
-        }
+        let trained = self.iterate(model, &mut scheduler, &mut lesson, &mut metrics, &mut progress);
         progress.finish();
-        self.save(&model, &lesson, &metrics)?;
+        let model = trained?;
+        if !metrics.is_empty() {
+            self.save(&State::of(&model, &lesson), &metrics)?;
+        }
         let seconds = started.elapsed().as_secs_f64();
         // Who interrupts a run does not want to wait.
-        let said = match ending {
-            Ending::Interrupted => Vec::new(),
-            Ending::Complete => lesson
-                .conclude(&model.valid(), &metrics)
-                .with_context(|| format!("the run in {}", self.folder.path().display()))?,
+        let (ending, said) = match self.interrupted.load(Ordering::Relaxed) {
+            true => (Ending::Interrupted, Vec::new()),
+            false => {
+                let said = lesson.conclude(&model.valid(), &metrics);
+                let said = said.with_context(|| format!("the run in {}", self.folder.path().display()));
+                (Ending::Complete, said?)
+            }
         };
         self.tell(&metrics, seconds, ending, said)?;
         Ok(ending)
     }
 
-    /// Saves what was reached before an iteration that failed, if the model is still that.
-    fn broken_off<M: Module>(
-        &self,
-        model: &M,
-        lesson: &impl Lesson<M>,
-        metrics: &Table,
-        Failure { error, midway }: Failure,
-    ) -> Error {
-        let (iteration, folder) = (metrics.len() + 1, self.folder.path().display());
-        if midway {
-            return anyhow!("iteration {iteration}: {error:#}; the last checkpoint is in {folder}");
+    /// The iterations, until all are done, there is no need to go on, or a stop is asked for.
+    fn iterate<M: Module>(
+        &mut self,
+        mut model: M,
+        scheduler: &mut ModuleLrScheduler,
+        lesson: &mut impl Lesson<M>,
+        metrics: &mut Table,
+        progress: &mut Progress,
+    ) -> Result<M> {
+        let mut last_save = Instant::now();
+        for iteration in metrics.len() + 1..=self.iterations {
+            if self.interrupted.load(Ordering::Relaxed) || lesson.is_over(metrics) {
+                break;
+            }
+            // An iteration that fails takes none before it along, also while there is no checkpoint.
+            let before = self.saved.is_none().then(|| State::of(&model, lesson));
+            let (updated, row) = lesson.learn(iteration, scheduler.step(), model, metrics);
+            model = updated;
+            match row.and_then(|row| ensure_good(&model, row, metrics)) {
+                Ok(row) => metrics.push(row),
+                Err(error) => return Err(self.broken_off(before, metrics, error)),
+            }
+            progress.update(iteration, || message(metrics));
+            if last_save.elapsed().as_secs_f64() >= self.checkpoint_seconds {
+                self.save(&State::of(&model, lesson), metrics)?;
+                last_save = Instant::now();
+            }
         }
-        let error = anyhow!("iteration {iteration}: {error:#}; the run up to there is in {folder}");
-        match self.save(model, lesson, metrics) {
-            Ok(()) => error,
-            Err(unsaved) => error.context(unsaved),
+        Ok(model)
+    }
+
+    /// Why a run does not go on. A checkpoint is left as it is: the iterations after it may have led to the failure.
+    fn broken_off<M: Module>(&mut self, before: Option<State<M>>, metrics: &Table, error: Error) -> Error {
+        let iteration = metrics.len() + 1;
+        let saved = match before {
+            Some(before) if !metrics.is_empty() => self.save(&before, metrics),
+            _ => Ok(()),
+        };
+        let kept = saved.map_or_else(|unsaved| format!("{unsaved:#}"), |()| self.kept());
+        anyhow!("iteration {iteration}: {error:#}; {kept}")
+    }
+
+    /// Where to go on from.
+    fn kept(&self) -> String {
+        match self.saved {
+            Some(done) => {
+                format!(
+                    "the last checkpoint, of iteration {done}, is {}",
+                    self.folder.file(CHECKPOINT).display()
+                )
+            }
+            None => format!("there is no checkpoint in {}", self.folder.path().display()),
         }
     }
 
-    /// The checkpoint goes first: from it, the other files can be had again.
-    fn save<M: Module>(&self, model: &M, lesson: &impl Lesson<M>, metrics: &Table) -> Result<()> {
-        let statistics = lesson.statistics();
-        let checkpoint = Checkpoint::bytes(model, lesson.optimizer(), metrics, statistics.as_deref())?;
+    /// The checkpoint goes first: from it, the other files can be had again. One that could not be read does not replace one that can.
+    fn save<M: Module>(&mut self, state: &State<M>, metrics: &Table) -> Result<()> {
+        let State { model, optimizer, statistics } = state;
+        let record = optimizer.into_bytes().context("the optimizer's state cannot be written")?;
+        if let Err(error) = load_optimizer(optimizer.clone(), model, record.to_vec()) {
+            let done = metrics.len();
+            bail!(
+                "after iteration {done}, the optimizer's state: {error}: the run has diverged; {}",
+                self.kept()
+            );
+        }
+        let checkpoint = Checkpoint::bytes(model, optimizer, metrics, statistics.as_deref())?;
+        // What was reached before is no longer so.
+        self.folder.remove(EVALUATION)?;
         self.folder.write(CHECKPOINT, &checkpoint)?;
+        self.saved = Some(metrics.len());
         self.folder.write(MODEL, &to_bytes(model.clone())?)?;
         if let Some(statistics) = statistics {
             self.folder.write(STATISTICS, statistics.as_bytes())?;
@@ -277,6 +326,16 @@ impl Run<'_> {
         output::print(format_args!("run folder: {folder} (settings, metrics, model, checkpoint)"))
     }
 }
+
+/// The row of an iteration, if the model that it led to can be gone on with.
+fn ensure_good<M: Module>(model: &M, row: Vec<f64>, metrics: &Table) -> Result<Vec<f64>> {
+    ensure_finite(model)?;
+    ensure_bounded(row[LOSS], metrics)?;
+    Ok(row)
+}
+
+/// Where a row has its loss.
+const LOSS: usize = 1;
 
 /// What a person sees of the last iteration.
 fn message(metrics: &Table) -> String {

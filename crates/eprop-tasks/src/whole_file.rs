@@ -23,7 +23,10 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"));
     };
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let unfinished = tempfile::Builder::new().prefix(PREFIX).rand_bytes(RANDOM).make_in(folder, File::create_new)?;
+    let unfinished = tempfile::Builder::new()
+        .prefix(PREFIX)
+        .rand_bytes(RANDOM)
+        .make_in(folder, |path| File::create_new(path))?;
     unfinished.as_file().write_all(content)?;
     unfinished.as_file().sync_all()?;
     unfinished.persist(path)?;

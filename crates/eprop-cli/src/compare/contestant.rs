@@ -146,6 +146,7 @@ impl Kind {
             seed: Some(seed),
             cell,
             device: args.device,
+            threads: args.threads,
             iterations: args.iterations,
             batch: args.batch,
             chunk: args.chunk,

@@ -21,6 +21,7 @@ use serde_json::Value;
 pub use contestant::Contestant;
 
 use crate::cli::CompareArgs;
+use crate::config::{choice, read_table};
 use crate::output;
 use crate::regular_file::read_text;
 use crate::run_folder::{RunFolder, is_left_over};
@@ -69,7 +70,8 @@ pub fn run(args: &CompareArgs, interrupted: &AtomicBool) -> Result<Ending> {
             Path::new("runs").join(format!("compare-{}", task.unwrap_or_default()))
         }
     };
-    let planned = plan(args, &out)?;
+    let threads = threads(args)?;
+    let planned = plan(&CompareArgs { threads: Some(threads), ..args.clone() }, &out)?;
     let folder = RunFolder::of_comparison(&out)?;
     let missing: VecDeque<&Planned> = planned
         .iter()
@@ -77,7 +79,9 @@ pub fn run(args: &CompareArgs, interrupted: &AtomicBool) -> Result<Ending> {
         .collect::<Result<_>>()?;
     let (all, left) = (planned.len(), missing.len());
     output::print(format_args!("{left} of {all} runs to do, in {}", out.display()))?;
-    let failures = train(missing, &folder, planned.len(), args.jobs, interrupted);
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let jobs = args.jobs.unwrap_or(cores / threads).min(all).max(1);
+    let failures = train(missing, &folder, jobs, interrupted);
     if interrupted.load(Ordering::Relaxed) {
         output::print("interrupted; the same command goes on")?;
         return Ok(Ending::Interrupted);
@@ -95,6 +99,13 @@ pub fn run(args: &CompareArgs, interrupted: &AtomicBool) -> Result<Ending> {
         Some(first) => Err(first.context(format!("{count} of {all} runs failed; the first"))),
         None => Ok(Ending::Complete),
     }
+}
+
+/// How many threads a run has. It does not follow from what goes on beside it: with another number a run becomes another.
+fn threads(args: &CompareArgs) -> Result<usize> {
+    let source = args.config.as_deref();
+    let asked = source.map(read_table).transpose()?.unwrap_or_default();
+    Ok(args.threads.or(choice(&asked, "threads", source)?).unwrap_or(1))
 }
 
 /// All runs, with settings that are valid.
@@ -161,13 +172,7 @@ impl Planned {
     }
 
     /// Trains in a process of its own, so that runs side by side do not share threads. `largest` is the most bytes that a run took.
-    fn train(
-        &self,
-        out: &RunFolder,
-        threads: usize,
-        largest: &AtomicU64,
-        interrupted: &AtomicBool,
-    ) -> Result<()> {
+    fn train(&self, out: &RunFolder, largest: &AtomicU64, interrupted: &AtomicBool) -> Result<()> {
         let [settings, log] = ["toml", "log"].map(|extension| format!("{}.{extension}", self.file_name));
         out.write(&settings, self.settings.to_toml().as_bytes())?;
         let file = out.create_file(&log)?;
@@ -181,7 +186,6 @@ impl Planned {
             false => command.args(["train", "--config"]).arg(&settings).arg("--out").arg(&self.folder),
         };
         let mut child = command
-            .env("RAYON_NUM_THREADS", threads.to_string())
             .stdin(Stdio::piped())
             .stdout(file.try_clone().with_context(|| format!("cannot write {}", log.display()))?)
             .stderr(file)
@@ -195,6 +199,8 @@ impl Planned {
             match child.try_wait().context("the program cannot wait for itself")? {
                 Some(status) => break status,
                 None if interrupted.load(Ordering::Relaxed) => {
+                    // Its end asks the run to stop, if the signal has not.
+                    drop(child.stdin.take());
                     let since = *since.get_or_insert_with(Instant::now);
                     if since.elapsed() > PATIENCE {
                         child.kill().context("a run cannot be stopped")?;
@@ -230,18 +236,8 @@ impl Planned {
     }
 }
 
-/// Does the runs, several at a time where memory allows, and returns what went wrong. How many threads a run has follows from `all` runs, so that
-/// one that is done later is done alike.
-fn train(
-    missing: VecDeque<&Planned>,
-    out: &RunFolder,
-    all: usize,
-    jobs: Option<usize>,
-    interrupted: &AtomicBool,
-) -> Vec<Error> {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let jobs = jobs.unwrap_or(cores).min(all);
-    let threads = (cores / jobs).max(1);
+/// Does the runs, up to `jobs` at a time where memory allows, and returns what went wrong.
+fn train(missing: VecDeque<&Planned>, out: &RunFolder, jobs: usize, interrupted: &AtomicBool) -> Vec<Error> {
     let (queue, failures) = (Mutex::new(missing), Mutex::new(Vec::new()));
     let (running, largest) = (AtomicUsize::new(0), AtomicU64::new(0));
     let last_start = Mutex::new(None::<Instant>);
@@ -265,18 +261,23 @@ fn train(
     };
     let work = || {
         while let Some(run) = next() {
-            let ending = run
-                .train(out, threads, &largest, interrupted)
-                .and_then(|()| output::print(format_args!("done: {}", run.folder.display())));
-            match ending {
-                Err(error) if !interrupted.load(Ordering::Relaxed) => {
-                    failures.lock().expect("no run panics").push(error);
-                }
-                _ => {}
+            let ending = run.train(out, &largest, interrupted);
+            if ending.is_ok() || !interrupted.load(Ordering::Relaxed) {
+                let said = match &ending {
+                    Ok(()) => output::print(format_args!("done: {}", run.folder.display())),
+                    Err(error) => output::print(format_args!("failed: {error:#}")),
+                };
+                let failed = ending.and(said).err();
+                failures.lock().expect("no run panics").extend(failed);
             }
             running.fetch_sub(1, Ordering::Relaxed);
         }
     };
-    thread::scope(|scope| (0..jobs).for_each(|_| drop(scope.spawn(work))));
+    thread::scope(|scope| {
+        let mut started = (0..jobs).map_while(|_| thread::Builder::new().spawn_scoped(scope, &work).ok());
+        if started.by_ref().count() == 0 {
+            work();
+        }
+    });
     failures.into_inner().expect("no run panics")
 }

@@ -1,16 +1,18 @@
 //! Settings of a run, as its config.toml holds them.
 
+mod asked;
 mod network;
 mod optimizer;
 mod synthetic;
 
+pub(crate) use asked::{choice, describe, merge};
 pub use network::{NetworkSettings, RateSettings, VoltageSettings};
 pub use optimizer::{OptimizerName, Schedule};
 pub use synthetic::{SyntheticName, SyntheticSettings};
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use burn_eprop::Loss;
 use burn_eprop::loss::{Objective, RateAveraging, RateRegularization, VoltageRegularization};
 use clap::ValueEnum;
@@ -25,10 +27,10 @@ use eprop_tasks::spoken_digits::SpokenDigitsConfig;
 use eprop_tasks::store_recall::StoreRecallConfig;
 use eprop_tasks::timit::TimitConfig;
 use serde::{Deserialize, Serialize};
-use toml::{Table, Value};
+use toml::Table;
 
 use crate::align::AlignmentSettings;
-use crate::cli::{TaskChoice, TrainArgs};
+use crate::cli::TrainArgs;
 use crate::device::DeviceName;
 use crate::method::{CellName, MethodName, SignalName};
 use crate::model;
@@ -36,7 +38,9 @@ use crate::presets;
 use crate::regular_file::read_text;
 use crate::reward::RewardSettings;
 use crate::task::CharacterModelConfig;
+use crate::threads;
 use crate::validation::ValidationSettings;
+use asked::{flags, refuse_what_is_ignored};
 
 /// Largest number of neurons and of sequences in a batch: beyond it no machine has the memory.
 const MAX_SIZE: usize = 1 << 16;
@@ -82,6 +86,11 @@ impl TaskName {
         use TaskName::{SequentialImages, Shd, SpeechCommands, SpokenDigits, Timit};
         matches!(self, SequentialImages | Shd | SpeechCommands | SpokenDigits | Timit)
     }
+
+    /// Whether there are data that are not drawn.
+    pub fn has_data(self) -> bool {
+        self.has_recordings() || self == Self::CharacterModel
+    }
 }
 
 /// When weights change.
@@ -111,6 +120,9 @@ pub struct RunConfig {
     pub cell: CellName,
     /// Where.
     pub device: DeviceName,
+    /// Threads that share the work on a CPU. Another number adds up gradients in another order.
+    #[serde(default = "threads::default_number")]
+    pub threads: usize,
     /// Seed of weights, data and order.
     pub seed: u64,
     /// Number of batches to learn from.
@@ -197,6 +209,7 @@ impl RunConfig {
         merge(&mut asked, flags(args)?);
         let source = args.config.as_deref();
         let task = choice(&asked, "task", source)?.unwrap_or(TaskName::PatternGeneration);
+        refuse_what_is_ignored(&asked, task).with_context(|| describe(source))?;
         let default_cell = match task {
             TaskName::CharacterModel | TaskName::CopyRepeat | TaskName::MemoryMaze => CellName::Lstm,
             TaskName::PatternGeneration => CellName::Lif,
@@ -252,6 +265,7 @@ impl RunConfig {
         ensure!(self.iterations > 0, "iterations is 0, but must be at least 1");
         let in_range = (1..=MAX_SIZE).contains(&self.batch);
         ensure!(in_range, "batch is {}, but must be 1 to {MAX_SIZE}", self.batch);
+        threads::validate(self.threads)?;
         ensure!(self.chunk > 0, "chunk is 0, but must be at least 1");
         ensure!(
             self.lr.is_finite() && self.lr > 0.0,
@@ -348,82 +362,4 @@ impl RunConfig {
 /// If it cannot be read or is not TOML.
 pub fn read_table(path: &Path) -> Result<Table> {
     read_text(path)?.parse().with_context(|| format!("{} is not TOML", path.display()))
-}
-
-pub(crate) fn describe(source: Option<&Path>) -> String {
-    source.map_or("settings".into(), |path| format!("settings of {}", path.display()))
-}
-
-/// A setting on which defaults depend.
-pub(crate) fn choice<T: for<'a> Deserialize<'a>>(
-    asked: &Table,
-    name: &str,
-    source: Option<&Path>,
-) -> Result<Option<T>> {
-    let value = asked.get(name).cloned();
-    value
-        .map(|value| value.try_into().with_context(|| format!("`{name}` in the {}", describe(source))))
-        .transpose()
-}
-
-/// The flags that were given, as settings.
-fn flags(args: &TrainArgs) -> Result<Table> {
-    #[derive(Serialize)]
-    struct Flags<'a> {
-        task: Option<TaskName>,
-        method: Option<MethodName>,
-        signal: Option<&'a str>,
-        cell: Option<CellName>,
-        device: Option<DeviceName>,
-        seed: Option<u64>,
-        iterations: Option<usize>,
-        batch: Option<usize>,
-        chunk: Option<usize>,
-        update: Option<Update>,
-        lr: Option<f64>,
-        data: Option<&'a PathBuf>,
-        synthetic: Option<Synthetic>,
-    }
-    #[derive(Serialize)]
-    struct Synthetic {
-        kind: SyntheticName,
-    }
-    ensure!(args.family.is_none(), "--family is for arm-reaching");
-    let task = args.task.map(|task| match task {
-        TaskChoice::Sequence(task) => Ok(task),
-        TaskChoice::OneShot(_) => bail!("a one-shot task has settings of its own"),
-    });
-    let flags = Flags {
-        task: task.transpose()?,
-        method: args.method,
-        signal: args.signal.as_deref(),
-        cell: args.cell,
-        device: args.device,
-        seed: args.seed,
-        iterations: args.iterations,
-        batch: args.batch,
-        chunk: args.chunk,
-        update: args.update,
-        lr: args.lr,
-        data: args.data.as_ref(),
-        synthetic: args.synthetic.map(|kind| Synthetic { kind }),
-    };
-    Table::try_from(flags).context("a flag is out of range")
-}
-
-/// Choices between kinds of values, and features: others replace them as a whole.
-const REPLACED: [&str; 2] = ["held_out", "features"];
-
-/// Lays `over` over `base`, table by table.
-pub(crate) fn merge(base: &mut Table, over: Table) {
-    for (key, value) in over {
-        match (base.get_mut(&key), value) {
-            (Some(Value::Table(base)), Value::Table(over)) if !REPLACED.contains(&key.as_str()) => {
-                merge(base, over)
-            }
-            (_, value) => {
-                base.insert(key, value);
-            }
-        }
-    }
 }

@@ -14,6 +14,7 @@ use crate::cli::{TaskChoice, TrainArgs};
 use crate::config::{choice, describe, merge, read_table};
 use crate::device::DeviceName;
 use crate::method::CellName;
+use crate::threads;
 
 /// Largest number of neurons and of tasks in a batch.
 const MAX_SIZE: usize = 1 << 14;
@@ -108,6 +109,9 @@ pub struct OneShotConfig {
     pub cell: CellName,
     /// Where.
     pub device: DeviceName,
+    /// Threads that share the work on a CPU. Another number adds up gradients in another order.
+    #[serde(default = "threads::default_number")]
+    pub threads: usize,
     /// Seed of weights and tasks.
     pub seed: u64,
     /// Number of batches in the outer loop.
@@ -239,6 +243,7 @@ impl OneShotConfig {
 
     fn validate(&self) -> Result<()> {
         ensure!(self.iterations > 0, "iterations is 0, but must be at least 1");
+        threads::validate(self.threads)?;
         let sizes = [
             ("batch", self.batch),
             ("learner.neurons", self.learner.neurons),
@@ -311,6 +316,7 @@ fn arm_reaching(family: FamilyName) -> OneShotConfig {
         signal: Teacher::Learned,
         cell: CellName::Lif,
         device: DeviceName::Flex,
+        threads: threads::default_number(),
         seed: 1,
         iterations: 6000,
         batch: 24,
@@ -386,6 +392,7 @@ fn flags(task: OneShotTask, args: &TrainArgs) -> Result<Table> {
         signal: Option<&'a str>,
         cell: Option<CellName>,
         device: Option<DeviceName>,
+        threads: Option<usize>,
         seed: Option<u64>,
         iterations: Option<usize>,
         batch: Option<usize>,
@@ -406,6 +413,7 @@ fn flags(task: OneShotTask, args: &TrainArgs) -> Result<Table> {
         signal: args.signal.as_deref(),
         cell: args.cell,
         device: args.device,
+        threads: args.threads,
         seed: args.seed,
         iterations: args.iterations,
         batch: args.batch,

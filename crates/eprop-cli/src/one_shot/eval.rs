@@ -55,7 +55,7 @@ pub fn evaluate(args: &EvalArgs) -> Result<()> {
     let folder = RunFolder::open(&args.run);
     let mut config = OneShotConfig::read(&folder.file(CONFIG))?;
     config.device = args.device.unwrap_or(config.device);
-    let device = config.device.open()?;
+    let device = config.device.open_with(config.threads)?;
     let family = Family::new(&config)?;
     check_file(weights(&config, &family), &folder.file(MODEL))?;
     let evaluation = Evaluation { config: &config, folder: &folder, family: &family, device: &device };

@@ -26,7 +26,7 @@ use crate::cli::TrainArgs;
 use crate::run_folder::RunFolder;
 use crate::table::Table;
 use crate::task::values;
-use crate::train::{CONFIG, EVALUATION, Ending, Failure, Lesson, Run};
+use crate::train::{CONFIG, EVALUATION, Ending, Lesson, Run};
 
 /// Tasks by which a run is judged at its end.
 const HELD_OUT_TASKS: usize = 960;
@@ -53,7 +53,7 @@ const COLUMNS: [&str; 11] = [
 /// If settings or the folder are unusable, or a value becomes NaN or infinite.
 pub fn train(task: OneShotTask, args: &TrainArgs, interrupted: &AtomicBool) -> Result<Ending> {
     let config = OneShotConfig::resolve(task, args)?;
-    let device = config.device.open()?;
+    let device = config.device.open_with(config.threads)?;
     let table = toml::Table::try_from(&config).expect("settings are plain values");
     let name = |key: &str| table[key].as_str().unwrap_or_default();
     let folder = RunFolder::create(args.out.as_deref(), &format!("{}-{}", name("task"), name("signal")))?;
@@ -68,7 +68,7 @@ pub fn train(task: OneShotTask, args: &TrainArgs, interrupted: &AtomicBool) -> R
 /// If files of the run are damaged; and those of [`train`].
 pub fn resume(folder: RunFolder, interrupted: &AtomicBool) -> Result<Ending> {
     let config = OneShotConfig::read(&folder.file(CONFIG))?;
-    let device = config.device.open()?;
+    let device = config.device.open_with(config.threads)?;
     let checkpoint = Checkpoint::last(&folder, config.iterations)?;
     run(&config, &folder, checkpoint, &device, interrupted)
 }
@@ -81,8 +81,7 @@ fn run(
     interrupted: &AtomicBool,
 ) -> Result<Ending> {
     let family = Family::new(config)?;
-    let OneShotConfig { iterations, checkpoint_seconds, .. } = *config;
-    let run = Run { iterations, checkpoint_seconds, folder, interrupted, checkpoint };
+    let run = Run::new(config.iterations, config.checkpoint_seconds, folder, checkpoint, interrupted);
     run.check_weights(model::weights(config, &family))?;
     let training = Training { run, config, family: &family, device };
     with_meta_learner(config, &family, &device.clone().autodiff(), training)
@@ -154,7 +153,7 @@ impl<C: Cell> Lesson<MetaLearner<C, C>> for OuterLoop<'_, C> {
         learning_rate: ModuleLearningRate,
         meta: MetaLearner<C, C>,
         _metrics: &Table,
-    ) -> (MetaLearner<C, C>, Result<Vec<f64>, Failure>) {
+    ) -> (MetaLearner<C, C>, Result<Vec<f64>>) {
         let (config, family) = (self.config, self.family);
         let tasks = family.draw(config.batch, config.seed, iteration as u64, config.signal, self.device);
         let loss = |outputs| family.loss(outputs, &tasks);
@@ -162,7 +161,7 @@ impl<C: Cell> Lesson<MetaLearner<C, C>> for OuterLoop<'_, C> {
         let found = std::mem::take(&mut estimate.gradients);
         let norm = match finite_norm(&meta, &estimate, &found) {
             Ok(norm) => norm,
-            Err(error) => return (meta, Err(Failure { error, midway: false })),
+            Err(error) => return (meta, Err(error)),
         };
         let found = match config.clip_norm {
             Some(limit) if norm > limit => gradients::scale(&meta, found, limit / norm),

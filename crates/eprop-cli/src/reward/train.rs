@@ -23,7 +23,7 @@ use crate::output;
 use crate::random::{Stream, generator};
 use crate::run_folder::RunFolder;
 use crate::table::Table;
-use crate::train::{EVALUATION, Ending, Failure, Lesson, MODEL, Run};
+use crate::train::{EVALUATION, Ending, Lesson, MODEL, Run};
 
 /// What is measured in each iteration.
 const COLUMNS: [&str; 9] = [
@@ -260,7 +260,7 @@ impl<C: Cell, A: Arena> Lesson<Network<C>> for Rewards<'_, A> {
         learning_rate: ModuleLearningRate,
         network: Network<C>,
         _metrics: &Table,
-    ) -> (Network<C>, Result<Vec<f64>, Failure>) {
+    ) -> (Network<C>, Result<Vec<f64>>) {
         let Episodes { config, settings, .. } = self.episodes;
         let (places, mut rng) = self.episodes.start(Stream::Training, iteration as u64);
         let lr = learning_rate.base();
@@ -284,9 +284,7 @@ impl<C: Cell, A: Arena> Lesson<Network<C>> for Rewards<'_, A> {
         let rate_hz = 1000.0 / config.network.dt_ms * rate / count as f64;
         let Played { reward, solved, steps } = played;
         let row = vec![iteration as f64, loss, 0.0, reward, rate_hz, norm, lr, solved, steps];
-        // The first update that fails has changed nothing.
-        let failure = |error| Failure { error, midway: count > 1 };
-        (network, failed.map_or(Ok(row), |error| Err(failure(error))))
+        (network, failed.map_or(Ok(row), Err))
     }
 
     fn optimizer(&self) -> &ModuleOptimizer {

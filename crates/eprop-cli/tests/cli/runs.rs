@@ -3,8 +3,6 @@
 use eprop_cli::device::DeviceName;
 use std::f32::consts::TAU;
 use std::path::Path;
-use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use crate::support::{eprop, refuse, run, succeed, text};
 use hound::{SampleFormat, WavSpec, WavWriter};
@@ -196,28 +194,6 @@ fn every_method_and_cell_trains() {
             }
         }
     }
-}
-
-#[cfg(unix)]
-#[test]
-fn ctrl_c_saves_and_exits() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let out = folder.path().join("run");
-    let mut command = eprop(&["train", "--iterations", "1000000", "--out", text(&out)]);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
-    // Until the handler is in place and the run has begun.
-    let begun = Instant::now();
-    while !out.join("config.toml").exists() && begun.elapsed() < Duration::from_secs(60) {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    std::thread::sleep(Duration::from_millis(500));
-    let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-    assert!(kill.expect("kill runs").success());
-    assert_eq!(child.wait().expect("it ends").code(), Some(130));
-    for file in ["model.bpk", "metrics.csv", "checkpoint.safetensors"] {
-        assert!(out.join(file).exists(), "{file}");
-    }
-    succeed(&["eval", text(&out)]);
 }
 
 #[test]

@@ -2,12 +2,40 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 /// The program, with arguments.
 pub(crate) fn eprop(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_eprop"));
     command.args(arguments).env("RUST_BACKTRACE", "1");
     command
+}
+
+/// The program, with arguments, which signals end even where they do not end this test, as in the background of a script.
+#[cfg(unix)]
+pub(crate) fn interruptible(arguments: &[&str]) -> Command {
+    if cfg!(not(target_os = "linux")) {
+        return eprop(arguments);
+    }
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_eprop")]).args(arguments);
+    command
+}
+
+/// Sends a signal by its name.
+#[cfg(unix)]
+pub(crate) fn signal(process: &std::process::Child, name: &str) {
+    let kill = Command::new("kill").args([&format!("-{name}"), &process.id().to_string()]).status();
+    assert!(kill.expect("kill runs").success());
+}
+
+/// Waits until something holds.
+pub(crate) fn wait_until(holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !holds() {
+        assert!(Instant::now() < deadline, "it has not come to pass");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Runs the program to its end.
