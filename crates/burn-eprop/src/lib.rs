@@ -80,6 +80,7 @@ pub mod synthetic_gradient;
 pub mod train;
 
 mod accumulation;
+mod atomic;
 mod autodiff;
 mod steps;
 mod weights;
