@@ -81,6 +81,7 @@ pub mod synthetic_gradient;
 pub mod train;
 
 mod accumulation;
+mod atomic;
 mod autodiff;
 mod steps;
 mod weights;

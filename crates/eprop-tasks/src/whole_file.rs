@@ -1,7 +1,7 @@
 //! Files that are written whole or not at all.
 //!
 //! The content goes to a new file in the same folder, whose name cannot be known before. Then it takes the place of the old file; a link of
-//! that name is replaced and not followed. The umask decides who may read the file.
+//! that name is replaced and not followed. A file that replaces another has its permissions; those of a new one are left to the umask.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -23,10 +23,15 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"));
     };
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let unfinished = tempfile::Builder::new()
-        .prefix(PREFIX)
-        .rand_bytes(RANDOM)
-        .make_in(folder, |path| File::create_new(path))?;
+    let mut named = tempfile::Builder::new();
+    let unfinished =
+        named.prefix(PREFIX).rand_bytes(RANDOM).make_in(folder, |path| File::create_new(path))?;
+    #[cfg(unix)]
+    if let Ok(earlier) = path.symlink_metadata()
+        && earlier.is_file()
+    {
+        unfinished.as_file().set_permissions(earlier.permissions())?;
+    }
     unfinished.as_file().write_all(content)?;
     unfinished.as_file().sync_all()?;
     unfinished.persist(path)?;
@@ -82,7 +87,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn links_are_replaced_and_the_umask_holds() {
+    fn links_are_replaced_and_permissions_kept() {
         use std::os::unix::fs::{PermissionsExt, symlink};
 
         let folder = tempfile::tempdir().unwrap();
@@ -94,5 +99,8 @@ mod tests {
         assert!(fs::symlink_metadata(&link).unwrap().is_file());
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode(&link), mode(&precious));
+        fs::set_permissions(&link, fs::Permissions::from_mode(0o600)).unwrap();
+        write(&link, b"other").unwrap();
+        assert_eq!(mode(&link) & 0o777, 0o600);
     }
 }

@@ -45,6 +45,7 @@ pub use error::{InterchangeError, Misfit};
 pub use map::{Source, WeightMap};
 use state_dict::StateDict;
 
+use crate::atomic;
 use crate::model::RecurrentModel;
 
 /// Key of what the metadata say of the kind of network. There is no other, so that equal networks make equal files.
@@ -57,9 +58,15 @@ const KIND: &str = "burn_eprop";
 /// If the file cannot be written.
 pub fn save<M: RecurrentModel>(model: &M, path: impl AsRef<Path>) -> Result<(), InterchangeError> {
     let path = path.as_ref();
-    let store = SafetensorsStore::from_file(path).overwrite(true).clear_metadata();
-    let saved = model.save_into(&mut store.metadata(KIND, kind::<M>()));
-    saved.map_err(|error| InterchangeError::Write { path: path.into(), reason: error.to_string() })
+    let written = to_bytes(model).and_then(|bytes| atomic::write(path, &bytes));
+    written.map_err(|reason| InterchangeError::Write { path: path.into(), reason })
+}
+
+fn to_bytes<M: RecurrentModel>(model: &M) -> Result<Vec<u8>, String> {
+    let store = SafetensorsStore::from_bytes(None).clear_metadata();
+    let mut store = store.metadata(KIND, kind::<M>());
+    let saved = model.save_into(&mut store);
+    saved.and_then(|()| store.get_bytes()).map_err(|error| error.to_string())
 }
 
 /// The model with its parameters from a file with the [module](self)'s tensors.
