@@ -73,11 +73,7 @@ fn every_kind_of_run_says_that_it_has_diverged() {
         ("windows", &["train", "copy-repeat"], lr),
         ("alignment", &["align", "store-recall"], lr),
         ("rewards", &["train", "delayed-choice"], lr),
-        (
-            "one-shot",
-            &["train", "sine-regression"],
-            "[update]\nlr = 1e30\nouter_lr_factor = 0.0\nsees = 'outputs'\n",
-        ),
+        ("one-shot", &["train", "sine-regression"], "[learner]\nreadout_gain = 1e30\n"),
     ] {
         fs::write(&settings, format!("{wild}{more}")).expect("written");
         let out = folder.path().join(name);
