@@ -1,10 +1,13 @@
 //! Runs that diverge: values that are NaN, infinite or out of all proportion.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
 use crate::table::Table;
+
+/// What a person is told.
+pub(crate) const DIVERGED: &str = "the run has diverged";
 
 /// A loss of more than so many times that of the first iteration, or than so many where that was less than 1, has left all that is
 /// learnt behind.
@@ -19,7 +22,7 @@ pub(crate) fn ensure_finite<M: Module>(model: &M) -> Result<()> {
     let mut parameters = Parameters::default();
     model.visit(&mut parameters);
     match parameters.non_finite {
-        Some(name) => anyhow::bail!("the update made `{name}` NaN or infinite: the run has diverged"),
+        Some(name) => bail!("the update made `{name}` NaN or infinite: {DIVERGED}"),
         None => Ok(()),
     }
 }
@@ -34,7 +37,7 @@ pub(crate) fn ensure_bounded(loss: f64, metrics: &Table) -> Result<()> {
     let limit = GROWTH * first.abs().max(1.0);
     ensure!(
         loss.is_finite() && loss.abs() <= limit,
-        "the loss has become {loss:.1e}, from {first:.1e} in the first iteration: the run has diverged"
+        "the loss has become {loss:.1e}, from {first:.1e} in the first iteration: {DIVERGED}"
     );
     Ok(())
 }

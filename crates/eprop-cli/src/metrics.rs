@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::SplitName;
 use crate::config::RunConfig;
+use crate::divergence::DIVERGED;
 use crate::task::{Task, decide};
 
 /// How a network does on a part of the data.
@@ -50,7 +51,7 @@ impl EvaluationMetrics {
             };
             let evaluation = model.evaluate(&example.batch, &objective);
             let finite = evaluation.loss.is_finite();
-            ensure!(finite, "the network's loss is {}", evaluation.loss);
+            ensure!(finite, "the network's loss is {}: {DIVERGED}", evaluation.loss);
             loss += weight * evaluation.loss;
             steps += weight;
             // In tasks with classes, each question counts alike, and otherwise each sequence.

@@ -1,6 +1,6 @@
 //! Learning from sequences, a batch in each iteration.
 
-use anyhow::{Context, Error, Result};
+use anyhow::{Context, Result, anyhow};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
@@ -12,7 +12,7 @@ use crate::align::Comparison;
 use crate::checkpoint::{CHECKPOINT, Checkpoint};
 use crate::cli::SplitName;
 use crate::config::{RunConfig, Update};
-use crate::divergence::ensure_bounded;
+use crate::divergence::{DIVERGED, ensure_bounded};
 use crate::method::{Method, MethodState, Model};
 use crate::metrics::EvaluationMetrics;
 use crate::model::{self, WithModel};
@@ -111,7 +111,13 @@ impl<M: Model> Lesson<M> for Sequences<'_> {
             None => Vec::new(),
         };
         let (model, report) = model.learn(&mut self.hook, learning_rate, &example.batch, windows);
-        let row = report.ensure_finite().map_err(Error::from).and_then(|report| {
+        // A report without outputs is of data that were refused.
+        let computed = report.outputs.is_some();
+        let finite = report.ensure_finite().map_err(|error| match computed {
+            true => anyhow!("{error}: {DIVERGED}"),
+            false => error.into(),
+        });
+        let row = finite.and_then(|report| {
             let validated = self.validate(iteration, &model, metrics)?;
             let mut row = self.row(iteration, lr, &report, &example, validated);
             row.extend(alignment);

@@ -39,11 +39,11 @@ pub fn make(number: usize) {
                 pool.spawn_handler(|work| threads.give(work)).build_global()
             }
             None => {
-                // Where nobody can see it, the work is done all the same.
-                let _ = writeln!(
-                    io::stderr(),
-                    "{number} threads cannot be had: one does all the work, so that numbers may differ in their last digits"
-                );
+                if number > 1 {
+                    // Where nobody can see it, the work is done all the same.
+                    let line = "cannot be had: one does all the work, so that numbers may differ in their last digits";
+                    let _ = writeln!(io::stderr(), "{number} threads {line}");
+                }
                 ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global()
             }
         };

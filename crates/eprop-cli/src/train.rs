@@ -14,7 +14,7 @@ use burn_eprop::record::load_optimizer;
 use crate::checkpoint::{CHECKPOINT, Checkpoint};
 use crate::cli::TrainArgs;
 use crate::config::{RunConfig, read_table};
-use crate::divergence::{ensure_bounded, ensure_finite};
+use crate::divergence::{DIVERGED, ensure_bounded, ensure_finite};
 use crate::model::to_bytes;
 use crate::progress::Progress;
 use crate::run_folder::RunFolder;
@@ -154,6 +154,13 @@ impl<M: Module> State<M> {
         let optimizer = lesson.optimizer().clone();
         Self { model: model.clone(), optimizer, statistics: lesson.statistics() }
     }
+
+    /// Whether one can go on from it: an optimizer's moments overflow before its weights do.
+    fn ensure_readable(&self) -> Result<()> {
+        let record = self.optimizer.into_bytes().context("the optimizer's state cannot be written")?;
+        let read = load_optimizer(self.optimizer.clone(), &self.model, record.to_vec());
+        read.map(drop).map_err(|error| anyhow!("the optimizer's state: {error}: {DIVERGED}"))
+    }
 }
 
 /// A run: how far it is to go, its folder, and where it goes on from.
@@ -270,10 +277,8 @@ impl<'a> Run<'a> {
     /// Why a run does not go on. A checkpoint is left as it is: the iterations after it may have led to the failure.
     fn broken_off<M: Module>(&mut self, before: Option<State<M>>, metrics: &Table, error: Error) -> Error {
         let iteration = metrics.len() + 1;
-        let saved = match before {
-            Some(before) if !metrics.is_empty() => self.save(&before, metrics),
-            _ => Ok(()),
-        };
+        let good = before.filter(|before| !metrics.is_empty() && before.ensure_readable().is_ok());
+        let saved = good.map_or(Ok(()), |good| self.save(&good, metrics));
         let kept = saved.map_or_else(|unsaved| format!("{unsaved:#}"), |()| self.kept());
         anyhow!("iteration {iteration}: {error:#}; {kept}")
     }
@@ -294,13 +299,8 @@ impl<'a> Run<'a> {
     /// The checkpoint goes first: from it, the other files can be had again. One that could not be read does not replace one that can.
     fn save<M: Module>(&mut self, state: &State<M>, metrics: &Table) -> Result<()> {
         let State { model, optimizer, statistics } = state;
-        let record = optimizer.into_bytes().context("the optimizer's state cannot be written")?;
-        if let Err(error) = load_optimizer(optimizer.clone(), model, record.to_vec()) {
-            let done = metrics.len();
-            bail!(
-                "after iteration {done}, the optimizer's state: {error}: the run has diverged; {}",
-                self.kept()
-            );
+        if let Err(error) = state.ensure_readable() {
+            bail!("after iteration {}: {error:#}; {}", metrics.len(), self.kept());
         }
         let checkpoint = Checkpoint::bytes(model, optimizer, metrics, statistics.as_deref())?;
         // What was reached before is no longer so.

@@ -22,6 +22,9 @@ const POINTS: usize = 500;
 /// Points of a curve of means.
 const MEANS: usize = 60;
 
+/// What stands for the numbers of a run that failed.
+const FAILED: &str = "failed";
+
 /// Writes the comparison's files and prints the table.
 pub(super) fn report(
     args: &CompareArgs,
@@ -126,11 +129,15 @@ fn table(what: &str, planned: &[Planned], curves: &[Curve]) -> String {
         let runs: Vec<_> = planned.iter().filter(|run| run.name == contestant).collect();
         let of = |name: &String| runs.iter().map(|run| value(run, name)).collect::<Vec<_>>();
         let summary = columns.iter().map(|name| {
-            let [low, middle, high] = quartiles(of(name).into_iter().flatten().collect()).map(short);
+            let values: Vec<f64> = of(name).into_iter().flatten().collect();
+            if values.is_empty() {
+                return FAILED.to_owned();
+            }
+            let [low, middle, high] = quartiles(values).map(short);
             if several { format!("{middle} ({low} to {high})") } else { middle }
         });
         let seeds = by_seed.iter().map(|name| {
-            let values = of(name).into_iter().map(|value| value.map_or("failed".into(), short));
+            let values = of(name).into_iter().map(|value| value.map_or(FAILED.to_owned(), short));
             values.collect::<Vec<_>>().join(", ")
         });
         let cells: Vec<_> = summary.chain(seeds).collect();

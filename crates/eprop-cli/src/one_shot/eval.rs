@@ -11,6 +11,7 @@ use super::control::control;
 use super::family::{BASELINE_TASKS, Family, Tasks};
 use super::model::{WithMetaLearner, weights, with_meta_learner};
 use crate::cli::{EvalArgs, SplitName};
+use crate::divergence::DIVERGED;
 use crate::model::{check_file, load};
 use crate::output;
 use crate::run_folder::RunFolder;
@@ -109,7 +110,7 @@ impl Report {
         let [before, after] = errors(meta, rule, HELD_OUT, batches);
         ensure!(
             before.is_finite() && after.is_finite(),
-            "the learner's error is {before}, and {after} after an update"
+            "the learner's error is {before}, and {after} after an update: {DIVERGED}"
         );
         let mut controls = Vec::new();
         if config.signal == Teacher::Learned {

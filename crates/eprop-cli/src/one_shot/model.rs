@@ -47,12 +47,8 @@ pub(super) fn validate(config: &OneShotConfig) -> Result<()> {
         ensure!((0.0..=limit).contains(&hz), "{rate} is {hz}, but must be 0 to {limit} Hz, one spike a step");
         Objective::sum(Loss::MeanSquaredError).with_rate(self::rate(config, population)).validate()?;
         network(config, population, 1, 1).validate()?;
-        match config.cell {
-            CellName::Lif => lif(config, population).validate(),
-            CellName::Alif => alif(config, population).validate(),
-            CellName::Lstm => LstmConfig::new(population.neurons).validate(),
-        }
-        .context("[neurons]")?;
+        // All constants, also those of cells that are not chosen. What an ALIF neuron has, a LIF neuron has too.
+        alif(config, population).validate().context("[neurons]")?;
     }
     Ok(())
 }

@@ -23,6 +23,7 @@ use super::model::{self, WithMetaLearner, with_meta_learner};
 use super::plots;
 use crate::checkpoint::Checkpoint;
 use crate::cli::TrainArgs;
+use crate::divergence::DIVERGED;
 use crate::run_folder::RunFolder;
 use crate::table::Table;
 use crate::task::values;
@@ -195,8 +196,9 @@ fn finite_norm<C: Cell>(
     estimate: &MetaEstimate,
     found: &GradientsParams,
 ) -> Result<f64> {
-    ensure!((estimate.loss + estimate.rate_loss).is_finite(), "the loss is not finite");
-    Ok(gradients::global_norm(meta, found)?)
+    let loss = estimate.loss + estimate.rate_loss;
+    ensure!(loss.is_finite(), "the loss is {loss}: {DIVERGED}");
+    gradients::global_norm(meta, found).map_err(|error| anyhow!("{error}: {DIVERGED}"))
 }
 
 impl<C: Cell> OuterLoop<'_, C> {

@@ -1,6 +1,6 @@
 //! Learning from rewards, iteration by iteration: an episode in each place of the batch.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
@@ -17,6 +17,7 @@ use super::config::{RewardSettings, of};
 use super::play::{Places, Played, at_random, online, whole};
 use crate::cli::{EvalArgs, SplitName};
 use crate::config::{RunConfig, TaskName, Update};
+use crate::divergence::DIVERGED;
 use crate::method::Method;
 use crate::model::{self, WithCell, with_cell};
 use crate::output;
@@ -322,9 +323,9 @@ impl Updates {
         network: Network<C>,
         estimate: Estimate,
     ) -> Network<C> {
-        let norm = global_norm(&network, &estimate.gradients).map_err(Into::into);
+        let norm = global_norm(&network, &estimate.gradients).map_err(|error| anyhow!("{error}: {DIVERGED}"));
         let norm = norm.and_then(|norm| {
-            anyhow::ensure!(estimate.loss.is_finite(), "the loss is not finite");
+            anyhow::ensure!(estimate.loss.is_finite(), "the loss is {}: {DIVERGED}", estimate.loss);
             Ok(norm)
         });
         self.loss += estimate.loss;

@@ -29,6 +29,48 @@ fn words_of_the_command_line() {
     refuse(&["compare", "copy-repeat", "--methods", "eprop3:cubic"], &["cubic"]);
     refuse(&["compare", "copy-repeat", "--methods", "bptt,bptt"], &["bptt", "twice"]);
     refuse(&["train", "character-model", "--data", "no-such-book.txt"], &["no-such-book.txt"]);
+    for number in ["inf", "-inf", "nan", "-1", "-0.1", "1e999"] {
+        let tolerance = format!("--tolerance={number}");
+        refuse(&["gradcheck", "none.safetensors", &tolerance], &["--tolerance", number]);
+    }
+    for threads in ["0", "-1", "1.5", "1025", "99999999999999999999"] {
+        let flag = format!("--threads={threads}");
+        refuse(&["train", "--iterations", "1", &flag], &["threads", threads]);
+        refuse(&["compare", "store-recall", "--methods", "eprop", &flag], &["threads", threads]);
+    }
+}
+
+#[test]
+fn what_a_task_would_ignore() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [settings, out] = ["settings.toml", "run"].map(|name| folder.path().join(name));
+    let data = ["--data", text(folder.path())];
+    let at_out = ["--out", text(&out)];
+    for task in [
+        "copy-repeat",
+        "delayed-choice",
+        "evidence-accumulation",
+        "memory-maze",
+        "pattern-generation",
+        "store-recall",
+    ] {
+        for command in ["train", "align"] {
+            refuse(&[&[command, task][..], &data, &at_out].concat(), &["data", task]);
+        }
+        refuse(&[&["compare", task, "--methods", "eprop"][..], &data, &at_out].concat(), &["data", task]);
+    }
+    refuse(&[&["train", "arm-reaching"][..], &data, &at_out].concat(), &["--data"]);
+    for (of_others, words) in [
+        ("data = 'book.txt'", ["data", "pattern-generation"]),
+        ("[copy_repeat]\nbits = 3", ["[copy_repeat]", "pattern-generation"]),
+        ("[reward]\ndiscount = 0.9", ["[reward]", "pattern-generation"]),
+    ] {
+        std::fs::write(&settings, of_others).expect("written");
+        refuse(&[&["train", "--config", text(&settings)][..], &at_out].concat(), &words);
+    }
+    assert!(!out.exists());
+    succeed(&[&["train", "--iterations", "1"][..], &at_out].concat());
+    refuse(&[&["eval", text(&out)][..], &data].concat(), &["--data", text(&out)]);
 }
 
 #[test]
