@@ -1,29 +1,20 @@
 //! The optimizer hook: an estimator and a Burn optimizer where `loss.backward()` and
 //! `optimizer.step()` stood.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+mod checkpoint;
 
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
-use burn::module::{Module, list_param_ids};
+use burn::module::list_param_ids;
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::{Bytes, DType, Tensor, TensorData};
-use burn_pack::{Reader, Writer};
+use burn::tensor::Tensor;
 
 use crate::batch::Batch;
-use crate::carried::{Archive, Carried};
 use crate::cell::Cell;
 use crate::error::NonFinite;
 use crate::estimator::{Estimate, GradientEstimator, OnlineEstimator};
 use crate::gradients::survey;
 use crate::model::RecurrentModel;
 use crate::network::Network;
-use crate::record::{RecordError, load_optimizer};
-
-/// Name of the optimizer's part of a record.
-const OPTIMIZER: &str = "optimizer";
-/// Prefix of the stream's part of a record.
-const STREAM: &str = "stream.";
 
 /// Owns an estimator, a Burn optimizer and, while a stream is learnt from, the stream's state `S`.
 ///
@@ -34,6 +25,7 @@ pub struct OptimizerHook<E, S = ()> {
     estimator: E,
     optimizer: ModuleOptimizer,
     state: S,
+    updates: u64,
 }
 
 /// What a step found, and whether it was taken.
@@ -55,27 +47,6 @@ pub struct Report {
     pub gradient_norm: f64,
     /// The first value that is not finite. Then neither network nor optimizer has changed.
     pub non_finite: Option<NonFinite>,
-}
-
-/// A record cannot be saved or resumed.
-#[derive(Debug, thiserror::Error)]
-pub enum HookRecordError {
-    /// The file cannot be written, read or understood.
-    #[error("{}: {reason}", path.display())]
-    File {
-        /// The record.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The record belongs to another kind of state, or holds NaN or infinity.
-    #[error("{} does not fit: `{part}` is missing, unexpected or damaged", path.display())]
-    Mismatch {
-        /// The record.
-        path: PathBuf,
-        /// The first part that does not fit.
-        part: String,
-    },
 }
 
 impl Report {
@@ -135,7 +106,7 @@ impl Report {
 impl<E> OptimizerHook<E> {
     /// A hook for whole sequences.
     pub fn new(optimizer: ModuleOptimizer, estimator: E) -> Self {
-        Self { estimator, optimizer, state: () }
+        Self { estimator, optimizer, state: (), updates: 0 }
     }
 
     /// Turns to a stream of `batch` parallel sequences.
@@ -144,7 +115,8 @@ impl<E> OptimizerHook<E> {
         E: OnlineEstimator<C>,
     {
         let state = self.estimator.start(network, batch);
-        OptimizerHook { estimator: self.estimator, optimizer: self.optimizer, state }
+        let Self { estimator, optimizer, updates, .. } = self;
+        OptimizerHook { estimator, optimizer, state, updates }
     }
 }
 
@@ -157,6 +129,11 @@ impl<E, S> OptimizerHook<E, S> {
     /// The optimizer.
     pub fn optimizer(&self) -> &ModuleOptimizer {
         &self.optimizer
+    }
+
+    /// How many updates of weights this hook has made, or the one from whose checkpoint it goes on.
+    pub fn updates(&self) -> u64 {
+        self.updates
     }
 
     /// Learns from a batch of whole sequences: estimates the gradients of a network, or of one in both directions, and
@@ -232,87 +209,9 @@ impl<E, S> OptimizerHook<E, S> {
             return (model, report);
         }
         let model = self.optimizer.step(lr, model, gradients);
+        self.updates += 1;
         (model.after_update(&self.estimator), report)
     }
-
-    /// Saves the optimizer and the stream's state as one file. The file is written beside `path` and then
-    /// renamed, so that an earlier record is never torn.
-    ///
-    /// # Errors
-    ///
-    /// If the file cannot be written.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), HookRecordError>
-    where
-        S: Carried + Clone,
-    {
-        let path = path.as_ref();
-        let failed = |reason: String| HookRecordError::File { path: path.into(), reason };
-        let mut archive = Archive::writer();
-        self.state.clone().visit(&mut archive);
-        let optimizer = self.optimizer.into_bytes().map_err(|error| failed(error.to_string()))?;
-        let size = vec![optimizer.len()];
-        let mut tensors = vec![burn_pack::Tensor::new(OPTIMIZER.into(), DType::U8, size, None, optimizer)];
-        for (name, data) in archive.into_entries() {
-            let (bytes, shape, dtype) = data.into_parts();
-            tensors.push(burn_pack::Tensor::new(format!("{STREAM}{name}"), dtype, shape, None, bytes));
-        }
-        let writer = Writer::new(tensors).overwrite(true);
-        writer.write_to_file(path).map_err(|error| failed(error.to_string()))
-    }
-
-    /// Resumes from what [`save`](Self::save) wrote. The hook must have been made as the saved one was; the
-    /// network, whose parameter ids the optimizer's state refers to, is saved and loaded as any Burn module.
-    ///
-    /// # Errors
-    ///
-    /// If the file cannot be read or holds NaN or infinity for the optimizer, or is of another kind of hook: with another optimizer,
-    /// other sizes, another batch, another floating-point type or another κ.
-    pub fn load(
-        mut self,
-        path: impl AsRef<Path>,
-        model: &impl RecurrentModel,
-    ) -> Result<Self, HookRecordError>
-    where
-        S: Carried,
-    {
-        let path = path.as_ref();
-        let failed = |reason: String| HookRecordError::File { path: path.into(), reason };
-        let mut entries = read_tensors(path).map_err(failed)?;
-        let optimizer = entries.remove(OPTIMIZER).ok_or_else(|| failed("holds no optimizer".into()))?;
-        let (optimizer, _, _) = optimizer.into_parts();
-
-        let weights = model.networks()[0].valid().options();
-        let entries =
-            entries.into_iter().map(|(name, data)| (name.strip_prefix(STREAM).unwrap_or(&name).into(), data));
-        let mut archive = Archive::reader(entries.collect(), weights);
-        self.state.visit(&mut archive);
-        if let Some(part) = archive.mismatch() {
-            return Err(HookRecordError::Mismatch { path: path.into(), part: part.into() });
-        }
-        self.optimizer =
-            load_optimizer(self.optimizer, model, optimizer.to_vec()).map_err(|error| match error {
-                RecordError::Damaged { reason } => failed(reason),
-                RecordError::NonFinite { .. } => failed(error.to_string()),
-                RecordError::Mismatch { part } => {
-                    let part = format!("{OPTIMIZER}.{part}");
-                    HookRecordError::Mismatch { path: path.into(), part }
-                }
-            })?;
-        Ok(self)
-    }
-}
-
-/// The tensors of a burnpack file by name.
-fn read_tensors(path: &Path) -> Result<BTreeMap<String, TensorData>, String> {
-    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-    let reader = Reader::from_bytes(Bytes::from_bytes_vec(bytes)).map_err(|error| error.to_string())?;
-    let tensors = reader.into_tensors().map_err(|error| error.to_string())?;
-    let parts = tensors.into_iter().map(|tensor| {
-        let (name, dtype, shape, _, bytes) = tensor.into_parts().map_err(|error| error.to_string())?;
-        let data = TensorData::try_from_bytes(bytes, shape, dtype).map_err(|error| error.to_string())?;
-        Ok((name, data))
-    });
-    parts.collect()
 }
 
 /// The norm of all gradients of weights together, and the first gradient that is not finite.
