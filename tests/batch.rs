@@ -1,6 +1,6 @@
 //! Batches: their pieces, weights and lengths.
 
-use burn::tensor::{Device, Tensor, TensorCreationOptions};
+use burn::tensor::{Device, Int, Tensor, TensorCreationOptions, TensorData};
 use burn_eprop::cell::LifConfig;
 use burn_eprop::estimator::evaluate;
 use burn_eprop::{Batch, Loss, NetworkConfig, Objective};
@@ -85,4 +85,68 @@ fn a_network_takes_inputs_of_another_type() {
     let network = NetworkConfig::new(1, 1).init(vec![LifConfig::new(2).init(options())], options());
     let inputs = Tensor::<3>::ones([1, 3, 1], &Device::flex());
     assert_eq!(network.forward(inputs).dtype(), burn::tensor::DType::F64);
+}
+
+fn ids<const D: usize>(values: [i64; 12], shape: [usize; D]) -> Tensor<D, Int> {
+    let count = shape.iter().product();
+    Tensor::from_data(TensorData::new(values[..count].to_vec(), shape), &Device::flex())
+}
+
+#[test]
+fn class_ids_are_targets_at_every_step() {
+    let inputs = batch().inputs().clone();
+    let of_sequences = Batch::classes(inputs.clone(), ids([2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], [2]), 3);
+    let of_steps = Batch::step_classes(inputs, ids([2, 2, 2, 2, 2, 2, 0, 0, 0, 0, 0, 0], [2, STEPS]), 3);
+    let expected = [[0.0, 0.0, 1.0].repeat(STEPS), [1.0, 0.0, 0.0].repeat(STEPS)].concat();
+    assert_eq!(values(of_sequences.targets()), expected);
+    assert_eq!(values(of_steps.targets()), expected);
+    assert_eq!(of_sequences.loss_steps(), 12.0);
+}
+
+#[test]
+#[should_panic(expected = "class id 3 where there are 3 classes")]
+fn a_class_that_does_not_exist_is_refused() {
+    let _ = Batch::classes(batch().inputs().clone(), ids([0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], [2]), 3);
+}
+
+#[test]
+#[should_panic(expected = "class id -1 where there are 3 classes")]
+fn a_negative_class_is_refused() {
+    let _ = Batch::classes(batch().inputs().clone(), ids([0, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], [2]), 3);
+}
+
+/// In whatever order that is asked for, of the whole, of pieces, and backwards.
+#[test]
+fn the_last_step_is_the_one_before_the_end() {
+    let expected = [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0];
+    let lengths = vec![4, 6];
+    let before = batch().at_last_step().with_lengths(lengths.clone());
+    let after = batch().with_lengths(lengths).at_last_step();
+    for batch in [&before, &after] {
+        assert_eq!(values(&batch.weights()), expected);
+        assert_eq!(batch.loss_steps(), 2.0);
+    }
+    let pieces = [0..2, 2..5, 5..6].map(|time| before.piece(time));
+    assert_eq!(
+        pieces.each_ref().map(|piece| values(&piece.weights())),
+        [vec![0.0; 4], vec![0.0, 1.0, 0.0, 0.0, 0.0, 0.0], vec![0.0, 1.0],]
+    );
+    assert!(pieces.iter().all(|piece| piece.loss_steps() == 2.0), "the mean is over the whole batch");
+    assert_eq!(values(&before.reversed().weights())[..7], [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
+    assert_eq!(before.reversed().loss_steps(), 2.0);
+    let nothing = batch().at_last_step().with_lengths(vec![0, 6]);
+    assert_eq!(nothing.loss_steps(), 1.0);
+    let masked = before.with_mask(tensor(vec![0.5; 12], [2, STEPS], &options()));
+    assert_eq!(masked.loss_steps(), 1.0);
+}
+
+/// A divisor that was given stays, whatever is said of the steps before or after.
+#[test]
+fn the_order_of_mask_lengths_and_divisor_does_not_matter() {
+    let mask = || tensor(vec![1.0; 12], [2, STEPS], &options());
+    let batches = [
+        batch().with_loss_steps(7.0).with_mask(mask()).with_lengths(vec![1, 2]),
+        batch().with_mask(mask()).with_lengths(vec![1, 2]).with_loss_steps(7.0),
+    ];
+    assert_eq!(batches.map(|batch| batch.loss_steps()), [7.0; 2]);
 }

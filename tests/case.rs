@@ -93,7 +93,7 @@ impl Case {
             LeakyReadoutConfig::new().with_tau_ms(self.tau_out_ms).with_normalized(self.normalized_readout);
         let cells = self.neurons.iter().map(|&neurons| build(self, neurons, options)).collect();
         let config = NetworkConfig::new(self.inputs, self.outputs)
-            .with_readout(readout)
+            .with_readout(Some(readout))
             .with_input_initializer(Initializer::FanIn { gain: 2.0 });
         let mut network = config.with_seed(self.seed).init(cells, options.clone());
         let rng = &mut self.rng(1);
@@ -115,8 +115,8 @@ impl Case {
         let inputs = uniform([batch, steps, self.inputs], -1.0..1.5, rng, options);
         let targets = uniform([batch, steps, self.outputs], 0.0..1.0, rng, options);
         let targets = match self.objective.loss {
-            Loss::SoftmaxCrossEntropy => targets.clone() / targets.sum_dim(2),
-            Loss::MeanSquaredError | Loss::SigmoidCrossEntropy => targets,
+            // Those of the softmax need not sum to 1: classes may have weights.
+            Loss::MeanSquaredError | Loss::SoftmaxCrossEntropy | Loss::SigmoidCrossEntropy => targets,
             // What was done may have been wrong.
             Loss::ActorCritic => targets.sub_scalar(0.4),
         };

@@ -31,7 +31,7 @@ fn contract<C: Cell>(build: Build<C>) {
         ..ProptestConfig::default()
     };
     let check = |case: Case| {
-        for device in [DeviceName::Flex, DeviceName::NdArray] {
+        for device in DeviceName::CPUS {
             println!("{device}: {case:?}");
             let problem = Problem::new(&case, build, &float64(&device.open().expect("a CPU device")));
             let eprop = local_gradient(&problem);

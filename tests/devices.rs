@@ -26,10 +26,12 @@ fn main() {
     add_trials(&mut trials, "lif", lif);
     add_trials(&mut trials, "alif", alif);
     add_trials(&mut trials, "lstm", lstm);
-    for (dtype, tolerance) in [(DType::F32, 1e-4), (DType::F64, 1e-10)] {
-        trials.push(Trial::test(format!("ndarray lif {dtype:?} one-shot"), move || {
-            compare_one_shot(lif, &DeviceName::NdArray.open()?, dtype, tolerance)
-        }));
+    for &device in other_cpus() {
+        for (dtype, tolerance) in [(DType::F32, 1e-4), (DType::F64, 1e-10)] {
+            trials.push(Trial::test(format!("{device} lif {dtype:?} one-shot"), move || {
+                compare_one_shot(lif, &device.open()?, dtype, tolerance)
+            }));
+        }
     }
     add_one_shot_trials_of_wgpu(&mut trials, "lif", lif, &wgpu);
     add_one_shot_trials_of_wgpu(&mut trials, "alif", alif, &wgpu);
@@ -59,14 +61,21 @@ enum Method {
     Eprop3(usize),
 }
 
+/// The CPU devices but Flex.
+fn other_cpus() -> &'static [DeviceName] {
+    &DeviceName::CPUS[1..]
+}
+
 fn add_trials<C: Cell + 'static>(trials: &mut Vec<Trial>, cell: &str, build: Build<C>) {
-    for (dtype, tolerance) in [(DType::F32, 1e-4), (DType::F64, 1e-10)] {
-        for method in [Method::Eprop, Method::Bptt, Method::Eprop3(5)] {
-            let name = format!("ndarray {cell} {dtype:?} {method:?}");
-            trials.push(Trial::test(name, move || {
-                let case = case(vec![32, 16], 60);
-                compare(&case, build, &DeviceName::NdArray.open()?, dtype, method, tolerance)
-            }));
+    for &device in other_cpus() {
+        for (dtype, tolerance) in [(DType::F32, 1e-4), (DType::F64, 1e-10)] {
+            for method in [Method::Eprop, Method::Bptt, Method::Eprop3(5)] {
+                let name = format!("{device} {cell} {dtype:?} {method:?}");
+                trials.push(Trial::test(name, move || {
+                    let case = case(vec![32, 16], 60);
+                    compare(&case, build, &device.open()?, dtype, method, tolerance)
+                }));
+            }
         }
     }
 }
@@ -78,9 +87,11 @@ fn add_trials_of_voltages<C: Cell + 'static>(
     wgpu: &OpenedWgpu,
 ) {
     let (method, case) = (Method::EpropOfVoltages, || case(vec![9, 7], 16));
-    trials.push(Trial::test(format!("ndarray {cell} {method:?}"), move || {
-        compare(&case(), build, &DeviceName::NdArray.open()?, DType::F64, method, 1e-10)
-    }));
+    for &device in other_cpus() {
+        trials.push(Trial::test(format!("{device} {cell} {method:?}"), move || {
+            compare(&case(), build, &device.open()?, DType::F64, method, 1e-10)
+        }));
+    }
     trials.push(Trial::test(format!("flex {cell} {method:?} by tensor operations"), move || {
         let flex = DeviceName::Flex.open()?;
         let find = || find(&case(), build, &flex, DType::F64, method);

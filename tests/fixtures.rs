@@ -14,7 +14,7 @@ fn main() {
     let wgpu = open_wgpu();
     let mut trials = Vec::new();
     for path in fixtures() {
-        for device in [DeviceName::Flex, DeviceName::NdArray] {
+        for &device in DeviceName::CPUS {
             for (dtype, tolerance) in [(DType::F64, 1e-9), (DType::F32, 1e-4)] {
                 for chunk in [1, 7, 32, 1000] {
                     trials.push(cpu_trial(&path, device, dtype, tolerance, chunk));

@@ -12,6 +12,7 @@ use burn_eprop::interchange::{InterchangeError, Misfit, from_bytes, load, save};
 use burn_eprop::synthetic_gradient::SyntheticGradientConfig;
 use burn_eprop::{Cell, Network, NetworkConfig, RecurrentModel};
 use eprop_tests::case::{Build, Case, Problem};
+use eprop_tests::cpus::cpus;
 use eprop_tests::findings::values;
 use eprop_tests::synthetic::with_module;
 use eprop_tests::{cells, for_every_cell};
@@ -96,8 +97,7 @@ fn comes_back<M: RecurrentModel>(source: &M, target: &M) -> M {
 }
 
 fn round_trip<C: Cell>(build: Build<C>) {
-    #[allow(deprecated)] // Upstream favours Flex; this project supports both.
-    for device in [Device::flex(), Device::ndarray(), Device::flex().autodiff()] {
+    for device in cpus().into_iter().chain([Device::flex().autodiff()]) {
         for dtype in [DType::F32, DType::F64] {
             let options = (&device, dtype).into();
             let [source, mut target] = [1, 2].map(|seed| problem(build, seed, &options));

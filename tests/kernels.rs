@@ -7,6 +7,7 @@ use burn_eprop::loss::{RateAveraging, RateRegularization};
 use burn_eprop::signal::Symmetric;
 use burn_eprop::{Batch, Cell, Loss, Objective};
 use eprop_tests::case::{Build, Case, Problem, float64};
+use eprop_tests::cpus::cpus;
 use eprop_tests::findings::{Findings, assert_close, values};
 use eprop_tests::for_every_cell;
 
@@ -87,7 +88,7 @@ fn a_single_step_and_a_single_sequence<C: Cell>(build: Build<C>) {
 /// Inputs that are views of other memory: transposed, and cut out.
 #[test]
 fn inputs_need_not_be_contiguous() {
-    for device in [Device::flex(), eprop_cli::device::DeviceName::NdArray.open().expect("a CPU device")] {
+    for device in cpus() {
         let problem = Problem::new(&case(), eprop_tests::cells::alif, &float64(&device));
         let expected = problem.estimate(problem.eprop(7));
         let view =

@@ -27,6 +27,7 @@ use burn_eprop::train::{
 use burn_eprop::{
     Batch, Cell, GradientEstimator, Loss, Network, NetworkConfig, Objective, OptimizerHook, RecurrentModel,
 };
+use eprop_tests::cpus::cpus;
 use eprop_tests::findings::{assert_close, values};
 
 const STEPS: usize = 12;
@@ -229,10 +230,9 @@ fn a_training_stops_early() {
 #[test]
 fn two_devices_learn_what_one_learns() {
     let objective = Objective { reduction: Reduction::Sum, ..objective() };
-    #[allow(deprecated)]
-    let ndarray = Device::ndarray().autodiff();
     let alone = launch_on(vec![flex()], MultiDeviceOptim::OptimMainDevice, objective, SEQUENCES);
-    for devices in [vec![flex(), flex()], vec![flex(), ndarray]] {
+    for other in cpus() {
+        let devices = vec![flex(), other.autodiff()];
         let optim = MultiDeviceOptim::OptimMainDevice;
         let both = launch_on(devices, optim, objective, SEQUENCES / 2);
         assert_close("weights", &weights(&both), &weights(&alone), 1e-5);

@@ -2,6 +2,7 @@
 //!
 //! - [`case`]: sizes and options of a random problem, and the problem itself;
 //! - [`cells`]: a builder for every kind of cell, and [`for_every_cell!`];
+//! - [`cpus`](mod@cpus): the CPU devices;
 //! - [`explicit`]: e-prop 2 by explicit traces;
 //! - [`smoothed`]: a learning signal of a user's own, which remembers;
 //! - [`streams`]: a small network, and a hook that learns from a stream;
@@ -14,6 +15,7 @@
 
 pub mod case;
 pub mod cells;
+pub mod cpus;
 pub mod explicit;
 pub mod findings;
 pub mod smoothed;

@@ -395,7 +395,7 @@ fn a_module_of_another_size_is_refused() {
     let network = |inputs, outputs, neurons| {
         let readout = LeakyReadoutConfig::new();
         NetworkConfig::new(inputs, outputs)
-            .with_readout(readout)
+            .with_readout(Some(readout))
             .init(vec![LifConfig::new(neurons).init(&device)], &device)
     };
     MetaLearner::new(network(4, 2, 6), network(13, 5, 5), RATE);

@@ -10,6 +10,7 @@ use burn_eprop::interchange::{InterchangeError, Misfit, Source, WeightMap, from_
 use burn_eprop::readout::LeakyReadoutConfig;
 use burn_eprop::{Network, NetworkConfig};
 use eprop_tests::case::float64;
+use eprop_tests::cpus::cpus;
 use eprop_tests::findings::values;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, serialize};
@@ -41,7 +42,7 @@ fn example(name: &str, options: &TensorCreationOptions) -> (Tensor<3>, Vec<f64>,
 /// Networks whose readout is a linear layer.
 fn config() -> NetworkConfig {
     let readout = LeakyReadoutConfig::new().with_tau_ms(None);
-    NetworkConfig::new(INPUTS, OUTPUTS).with_readout(readout)
+    NetworkConfig::new(INPUTS, OUTPUTS).with_readout(Some(readout))
 }
 
 fn lstm(options: &TensorCreationOptions) -> Network<Lstm> {
@@ -96,14 +97,9 @@ fn largest_difference(found: &[f64], expected: &[f64]) -> f64 {
     found.iter().zip(expected).map(|(found, expected)| (found - expected).abs()).fold(0.0, f64::max)
 }
 
-#[allow(deprecated)] // Upstream favours Flex; this project supports both.
-fn devices() -> [Device; 2] {
-    [Device::flex(), Device::ndarray()]
-}
-
 #[test]
 fn an_lstm_of_pytorch_gives_the_same_answers() {
-    for options in devices().iter().map(float64) {
+    for options in cpus().iter().map(float64) {
         let (inputs, expected, _) = example("lstm.json", &options);
         let network = lstm(&options);
         let loaded = lstm_map().load(&network, fixture("lstm.safetensors")).expect("loaded");
@@ -115,7 +111,7 @@ fn an_lstm_of_pytorch_gives_the_same_answers() {
 
 #[test]
 fn spiking_neurons_of_snntorch_give_the_same_answers() {
-    for options in devices().iter().map(float64) {
+    for options in cpus().iter().map(float64) {
         let (inputs, expected, description) = example("snntorch.json", &options);
         let decay = description["beta"].as_f64().expect("a number");
         let loaded = lif_map().load(&lif(decay, &options), fixture("snntorch.safetensors")).expect("loaded");

@@ -5,7 +5,6 @@ use burn::optim::{AdamConfig, ModuleOptimizer};
 use burn::tensor::Device;
 use burn_eprop::cell::LstmConfig;
 use burn_eprop::estimator::Eprop;
-use burn_eprop::readout::LeakyReadoutConfig;
 use burn_eprop::signal::Symmetric;
 use burn_eprop::{Batch, Loss, NetworkConfig, Objective, OptimizerHook};
 use eprop_examples::tones::{PERIODS, Tones};
@@ -15,10 +14,8 @@ use crate::{BATCH, LEARNING_RATE, Outcome, UNITS};
 /// Trains the network.
 pub(crate) fn train(updates: usize, seed: u64) -> Outcome {
     let device = Device::flex().autodiff();
-    let lstm = LstmConfig::new(UNITS).init();
-    let config =
-        NetworkConfig::new(1, PERIODS.len()).with_readout(LeakyReadoutConfig::new().with_tau_ms(None));
-    let mut model = config.with_seed(seed).init(vec![lstm], &device);
+    let lstm = LstmConfig::new(UNITS).with_forget_bias(0.0).init(); // as Burn's LSTM; the default is 1
+    let mut model = NetworkConfig::new(1, PERIODS.len()).with_seed(seed).init(vec![lstm], &device);
     let optimizer: ModuleOptimizer = AdamConfig::new().init();
     let mut hook =
         OptimizerHook::new(optimizer, Eprop::new(Objective::mean(Loss::SoftmaxCrossEntropy), Symmetric));

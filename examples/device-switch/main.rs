@@ -27,6 +27,7 @@ struct Args {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum DeviceName {
     Flex,
+    #[cfg(feature = "ndarray")]
     Ndarray,
     #[cfg(feature = "wgpu")]
     Wgpu,
@@ -37,6 +38,7 @@ impl DeviceName {
     fn open(self) -> Device {
         match self {
             Self::Flex => Device::flex(),
+            #[cfg(feature = "ndarray")]
             #[allow(deprecated)] // Burn favours Flex.
             Self::Ndarray => Device::ndarray(),
             #[cfg(feature = "wgpu")]

@@ -14,7 +14,6 @@ use burn::optim::AdamConfig;
 use burn::tensor::Device;
 use burn_eprop::cell::LstmConfig;
 use burn_eprop::estimator::Eprop;
-use burn_eprop::readout::LeakyReadoutConfig;
 use burn_eprop::signal::Symmetric;
 use burn_eprop::{Loss, NetworkConfig, Objective, OptimizerHook};
 use clap::Parser;
@@ -44,7 +43,6 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let device = Device::flex().autodiff();
     let rng = &mut StdRng::seed_from_u64(args.seed);
     let config = NetworkConfig::new(known[0].frames.features, DIGITS).with_seed(args.seed);
-    let config = config.with_readout(LeakyReadoutConfig::new().with_tau_ms(None));
     let mut network = config.init(vec![LstmConfig::new(100).init()], &device);
 
     let eprop = Eprop::new(Objective::mean(Loss::SoftmaxCrossEntropy), Symmetric);

@@ -65,7 +65,8 @@ impl Run {
         let mut evidence = Evidence::new(5, 10, self.seed, &device);
         let readout = LeakyReadoutConfig::new().with_tau_ms(None);
         // ANCHOR: learn
-        let config = NetworkConfig::new(evidence.inputs(), 2).with_readout(readout).with_seed(self.seed);
+        let config =
+            NetworkConfig::new(evidence.inputs(), 2).with_readout(Some(readout)).with_seed(self.seed);
         let mut network = config.init(vec![cell], &device);
         let mut hook = OptimizerHook::new(AdamConfig::new().init(), estimator);
         let start = Instant::now();

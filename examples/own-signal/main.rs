@@ -72,7 +72,7 @@ fn learn(signal: Box<dyn LearningSignal>, updates: usize, seed: u64) -> f64 {
     let cell = cell.with_input_normalization(InputNormalization::OneMinusDecay).init(&device);
     let readout = LeakyReadoutConfig::new().with_tau_ms(Some(30.0)).with_normalized(true);
     let config = NetworkConfig::new(pattern.input_count, pattern.output_count);
-    let mut network = config.with_readout(readout).with_seed(seed).init(vec![cell], &device);
+    let mut network = config.with_readout(Some(readout)).with_seed(seed).init(vec![cell], &device);
     let objective = Objective::sum(Loss::MeanSquaredError).with_rate(RateRegularization::new(3e5, 10.0, 1.0));
     let mut hook = OptimizerHook::new(AdamConfig::new().init(), Eprop::boxed(objective, signal));
     for _ in 0..updates {

@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let tau_ms = -1.0 / 0.9_f64.ln();
     let cell = LifConfig::new(8).with_tau_membrane_ms(tau_ms.into()).with_threshold(1.0).with_bias(true);
     let readout = LeakyReadoutConfig::new().with_tau_ms(None);
-    let config = NetworkConfig::new(4, 2).with_readout(readout);
+    let config = NetworkConfig::new(4, 2).with_readout(Some(readout));
     let network = config.init(vec![cell.init((&device, dtype))], (&device, dtype));
 
     // ANCHOR: map

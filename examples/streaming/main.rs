@@ -10,7 +10,6 @@ use burn::optim::{AdamConfig, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_eprop::cell::LstmConfig;
 use burn_eprop::estimator::Eprop;
-use burn_eprop::readout::LeakyReadoutConfig;
 use burn_eprop::signal::Symmetric;
 use burn_eprop::{Batch, Loss, NetworkConfig, Objective, OptimizerHook};
 use peak_alloc::PeakAlloc;
@@ -25,9 +24,8 @@ static ALLOCATOR: PeakAlloc = PeakAlloc;
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let device = Device::flex().autodiff();
-    let readout = LeakyReadoutConfig::new().with_tau_ms(None);
     let cells = vec![LstmConfig::new(32).init()];
-    let mut network = NetworkConfig::new(1, 1).with_readout(readout).with_seed(1).init(cells, &device);
+    let mut network = NetworkConfig::new(1, 1).with_seed(1).init(cells, &device);
 
     // ANCHOR: hook
     let optimizer: ModuleOptimizer = AdamConfig::new().init();

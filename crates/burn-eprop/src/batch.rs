@@ -1,11 +1,12 @@
 //! A batch of sequences with its targets.
 
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorCreationOptions, TensorData};
 
 use crate::error::NonFinite;
+use crate::estimator::Simulation;
 use crate::kernel;
 
 /// Steps that are looked through at a time.
@@ -20,9 +21,25 @@ pub struct Batch {
     teaching: Option<Tensor<3>>,
     mask: Option<Tensor<2>>,
     lengths: Option<Vec<usize>>,
-    loss_steps: OnceLock<f64>,
+    counted: CountedSteps,
+    /// By how many steps a mean loss is divided, where that was given.
+    given_loss_steps: Option<f64>,
+    /// How many steps count, once they have been counted.
+    counted_steps: OnceLock<f64>,
     /// Which sequences go on behind the last step, where that is known.
     follows: Option<Vec<bool>>,
+    /// A stream's run through these inputs, where there has been one.
+    simulation: Option<Arc<Simulation>>,
+}
+
+/// Which steps of a sequence count in the loss.
+#[derive(Debug, Clone)]
+enum CountedSteps {
+    All,
+    /// The last one before a sequence's end.
+    Last,
+    /// One of each sequence at most.
+    One(Vec<Option<usize>>),
 }
 
 /// A range of time steps of a batch, time-major, without autodiff and of the network's type.
@@ -62,6 +79,7 @@ impl Batch {
     /// # Panics
     ///
     /// If the batches or times differ, or a dimension is 0.
+    #[track_caller]
     pub fn new(inputs: Tensor<3>, targets: Tensor<3>) -> Self {
         let (of_inputs, of_targets) = (inputs.dims(), targets.dims());
         assert_eq!(
@@ -80,9 +98,65 @@ impl Batch {
             teaching: None,
             mask: None,
             lengths: None,
-            loss_steps: OnceLock::new(),
+            counted: CountedSteps::All,
+            given_loss_steps: None,
+            counted_steps: OnceLock::new(),
             follows: None,
+            simulation: None,
         }
+    }
+
+    /// Inputs [batch, time, inputs] and the class of each sequence, `[batch]`, one of `classes`. The class is the target at
+    /// every step; [`at_last_step`](Self::at_last_step) has it count at the end alone.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Int, Tensor};
+    /// use burn_eprop::Batch;
+    ///
+    /// let device = Device::flex();
+    /// let inputs = Tensor::zeros([2, 50, 3], &device);
+    /// let ids = Tensor::<1, Int>::from_data([0, 4], &device);
+    /// let batch = Batch::classes(inputs, ids, 5).at_last_step();
+    /// assert_eq!((batch.targets().dims(), batch.loss_steps()), ([2, 50, 5], 2.0));
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If there is not one class for each sequence, one of them is not less than `classes`, or a dimension is 0.
+    #[track_caller]
+    pub fn classes(inputs: Tensor<3>, ids: Tensor<1, Int>, classes: usize) -> Self {
+        let [sequences, steps, _] = inputs.dims();
+        assert_eq!(ids.dims(), [sequences], "class ids {:?} for inputs {:?}", ids.dims(), inputs.dims());
+        let ids: Tensor<2, Int> = ids.unsqueeze_dim(1);
+        Self::step_classes(inputs, ids.repeat_dim(1, steps), classes)
+    }
+
+    /// Inputs [batch, time, inputs] and the class of each step, [batch, time], one of `classes`. What stands behind a sequence's
+    /// [end](Self::with_lengths) must be a class as well.
+    ///
+    /// # Panics
+    ///
+    /// If batch or time differ, a class is not less than `classes`, or a dimension is 0.
+    #[track_caller]
+    pub fn step_classes(inputs: Tensor<3>, ids: Tensor<2, Int>, classes: usize) -> Self {
+        let [sequences, steps, _] = inputs.dims();
+        let expected = [sequences, steps];
+        assert_eq!(ids.dims(), expected, "class ids {:?} for inputs {:?}", ids.dims(), inputs.dims());
+        let values: Vec<i64> = ids.into_data().convert::<i64>().try_into_vec().expect("class ids are int64");
+        let mut targets = vec![0.0f32; values.len() * classes];
+        for (row, &id) in values.iter().enumerate() {
+            let class = usize::try_from(id).ok().filter(|&id| id < classes);
+            assert!(class.is_some(), "class id {id} where there are {classes} classes, counted from 0");
+            class.into_iter().for_each(|class| targets[row * classes + class] = 1.0);
+        }
+        let data = TensorData::new(targets, [sequences, steps, classes]);
+        let targets = Tensor::from_data(data, (&inputs.device().without_autodiff(), inputs.dtype()));
+        Self::new(inputs, targets)
+    }
+
+    /// Only the last step of each sequence counts in the loss: the one before its [end](Self::with_lengths).
+    pub fn at_last_step(self) -> Self {
+        Self { counted: CountedSteps::Last, counted_steps: OnceLock::new(), ..self }
     }
 
     /// Says what others add to the outputs y before the loss compares them with the targets, [batch, time, outputs]: another network,
@@ -91,6 +165,7 @@ impl Batch {
     /// # Panics
     ///
     /// If the shape is not that of the targets.
+    #[track_caller]
     pub fn with_added_outputs(self, added: Tensor<3>) -> Self {
         let (given, expected) = (added.dims(), self.targets.dims());
         assert_eq!(
@@ -119,7 +194,36 @@ impl Batch {
             added: self.added.as_ref().map(flip),
             teaching: self.teaching.as_ref().map(flip),
             mask,
+            counted: self.counted_backwards(),
+            simulation: None,
             ..self.clone()
+        }
+    }
+
+    /// The steps that count of the [reversed](Self::reversed) sequences.
+    fn counted_backwards(&self) -> CountedSteps {
+        let Some(steps) = self.single_steps() else { return CountedSteps::All };
+        let mirrored = steps.iter().zip(self.lengths()).map(|(step, length)| match step {
+            Some(step) if *step < length => Some(length - 1 - step),
+            step => *step,
+        });
+        CountedSteps::One(mirrored.collect())
+    }
+
+    /// The steps that count of a [piece](Self::piece).
+    fn counted_within(&self, time: &Range<usize>) -> CountedSteps {
+        let Some(steps) = self.single_steps() else { return CountedSteps::All };
+        let within =
+            |step: Option<usize>| step.filter(|step| time.contains(step)).map(|step| step - time.start);
+        CountedSteps::One(steps.into_iter().map(within).collect())
+    }
+
+    /// The only step of each sequence that may count; `None` where all may.
+    fn single_steps(&self) -> Option<Vec<Option<usize>>> {
+        match &self.counted {
+            CountedSteps::All => None,
+            CountedSteps::Last => Some(self.lengths().iter().map(|length| length.checked_sub(1)).collect()),
+            CountedSteps::One(steps) => Some(steps.clone()),
         }
     }
 
@@ -144,6 +248,7 @@ impl Batch {
     /// # Panics
     ///
     /// If batch or time are not those of the inputs, or there is no value.
+    #[track_caller]
     pub fn with_teaching(self, teaching: Tensor<3>) -> Self {
         let given = teaching.dims();
         let expected = [self.size(), self.steps(), given[2].max(1)];
@@ -156,10 +261,11 @@ impl Batch {
     /// # Panics
     ///
     /// If the shape is not that of the batch.
+    #[track_caller]
     pub fn with_mask(self, mask: Tensor<2>) -> Self {
         let expected = [self.size(), self.steps()];
         assert_eq!(mask.dims(), expected, "mask {:?} of a batch of [batch, time] {expected:?}", mask.dims());
-        Self { mask: Some(mask), loss_steps: OnceLock::new(), ..self }
+        Self { mask: Some(mask), counted_steps: OnceLock::new(), ..self }
     }
 
     /// Sequences of unequal lengths, padded at their end: steps from `lengths[b]` on count neither in
@@ -168,22 +274,23 @@ impl Batch {
     /// # Panics
     ///
     /// If there is not one length for each sequence, or one exceeds the number of steps.
+    #[track_caller]
     pub fn with_lengths(self, lengths: Vec<usize>) -> Self {
         assert_eq!(lengths.len(), self.size(), "{} lengths for a batch of {}", lengths.len(), self.size());
         let longest = lengths.iter().max().copied().unwrap_or(0);
         assert!(longest <= self.steps(), "length {longest} of a batch of {} steps", self.steps());
-        Self { lengths: Some(lengths), loss_steps: OnceLock::new(), ..self }
+        Self { lengths: Some(lengths), counted_steps: OnceLock::new(), ..self }
     }
 
-    /// Says by how many steps a mean loss is divided, instead of by those that count in this batch. It comes after
-    /// [`with_mask`](Self::with_mask) and [`with_lengths`](Self::with_lengths), which count the steps anew.
+    /// Divides a mean loss by this number of steps, instead of by the number of those that count in this batch.
     ///
     /// # Panics
     ///
     /// If `steps` is not a finite number greater than 0.
+    #[track_caller]
     pub fn with_loss_steps(self, steps: f64) -> Self {
         assert!(steps.is_finite() && steps > 0.0, "a mean loss cannot be divided by {steps} steps");
-        Self { loss_steps: steps.into(), ..self }
+        Self { given_loss_steps: Some(steps), ..self }
     }
 
     /// Says that the sequences end with this batch, where it is the last piece of a stream: no
@@ -200,6 +307,16 @@ impl Batch {
         let goes_on =
             |(index, length)| end < length || (end == length && length == self.steps() && at_end(index));
         self.lengths().into_iter().enumerate().map(goes_on).collect()
+    }
+
+    /// The batch of a stream that has been run through.
+    pub(crate) fn with_simulation(self, simulation: Option<Simulation>) -> Self {
+        Self { simulation: simulation.map(Arc::new), ..self }
+    }
+
+    /// A stream's run through these inputs, where there has been one.
+    pub(crate) fn simulation(&self) -> Option<&Simulation> {
+        self.simulation.as_deref()
     }
 
     /// Number of sequences.
@@ -238,6 +355,7 @@ impl Batch {
     /// # Panics
     ///
     /// If `time` is empty or does not lie within the batch's steps.
+    #[track_caller]
     pub fn piece(&self, time: Range<usize>) -> Self {
         let steps = self.steps();
         assert!(time.start < time.end && time.end <= steps, "piece {time:?} of a batch of {steps} steps");
@@ -253,8 +371,11 @@ impl Batch {
                 .lengths
                 .as_ref()
                 .map(|lengths| lengths.iter().map(|&length| within(length)).collect()),
-            loss_steps: self.loss_steps().into(),
+            counted: self.counted_within(&time),
+            given_loss_steps: Some(self.loss_steps()).filter(|&steps| steps != 0.0),
+            counted_steps: OnceLock::new(),
             follows: Some(whole.follows(time.end)),
+            simulation: None,
         }
     }
 
@@ -271,8 +392,14 @@ impl Batch {
             teaching: self.teaching.as_ref().map(some),
             mask: self.mask.clone().map(|mask| mask.slice_dim(0, sequences.clone())),
             lengths: self.lengths.as_ref().map(|lengths| lengths[sequences.clone()].to_vec()),
-            loss_steps: self.loss_steps().into(),
+            counted: match &self.counted {
+                CountedSteps::One(steps) => CountedSteps::One(steps[sequences.clone()].to_vec()),
+                same => same.clone(),
+            },
+            given_loss_steps: Some(self.loss_steps()).filter(|&steps| steps != 0.0),
+            counted_steps: OnceLock::new(),
             follows: self.follows.as_ref().map(|follows| follows[sequences].to_vec()),
+            simulation: None,
         }
     }
 
@@ -284,6 +411,7 @@ impl Batch {
             added: self.added.map(|added| added.to_device(device)),
             teaching: self.teaching.map(|teaching| teaching.to_device(device)),
             mask: self.mask.map(|mask| mask.to_device(device)),
+            simulation: None,
             ..self
         }
     }
@@ -295,14 +423,38 @@ impl Batch {
 
     /// By how many steps a mean loss is divided: the sum of all weights, over batch and time.
     pub fn loss_steps(&self) -> f64 {
-        let count = || match &self.mask {
-            None => self.lengths().iter().sum::<usize>() as f64,
-            Some(_) => self
+        if let Some(given) = self.given_loss_steps {
+            return given;
+        }
+        let count = || match (&self.mask, self.single_steps()) {
+            (None, None) => self.lengths().iter().sum::<usize>() as f64,
+            (None, Some(steps)) => {
+                let within = |(step, length): (&Option<usize>, usize)| step.is_some_and(|step| step < length);
+                steps.iter().zip(self.lengths()).filter(|&pair| within(pair)).count() as f64
+            }
+            (Some(_), _) => self
                 .stretches()
                 .map(|time| self.weights_in(time).cast(DType::F32).sum().into_scalar::<f64>())
                 .sum(),
         };
-        *self.loss_steps.get_or_init(count)
+        *self.counted_steps.get_or_init(count)
+    }
+
+    /// # Panics
+    ///
+    /// If a tensor of the batch is on another device than a network's.
+    #[track_caller]
+    pub(crate) fn check_device(&self, device: &Device) {
+        let others = [Some(&self.targets), self.added.as_ref(), self.teaching.as_ref()];
+        let others = ["targets", "added outputs", "teaching"].into_iter().zip(others);
+        for (name, tensor) in [("inputs", Some(&self.inputs))].into_iter().chain(others) {
+            if let Some(tensor) = tensor {
+                check_device(name, &tensor.device(), device);
+            }
+        }
+        if let Some(mask) = &self.mask {
+            check_device("mask", &mask.device(), device);
+        }
     }
 
     /// Checks inputs, targets, teaching and mask for NaN and infinity.
@@ -323,7 +475,7 @@ impl Batch {
     /// [`weights`](Self::weights) of some steps.
     fn weights_in(&self, time: Range<usize>) -> Tensor<2> {
         let mask = self.mask.clone().map(|mask| mask.slice_dim(1, time.clone()));
-        match (mask, self.valid_in(time.clone())) {
+        match (mask, self.countable_in(time.clone())) {
             (Some(mask), Some(valid)) => {
                 let valid = valid.cast(mask.dtype());
                 mask * valid
@@ -333,14 +485,28 @@ impl Batch {
         }
     }
 
-    /// 1 within a sequence, 0 behind its end, at some steps, [batch, time].
+    /// 1 within a sequence, 0 behind its end, at some steps, [batch, time]; `None` where all are 1.
     fn valid_in(&self, time: Range<usize>) -> Option<Tensor<2>> {
         let lengths = self.lengths.as_ref()?;
-        let shape = [self.size(), time.len()];
-        let values =
-            lengths.iter().flat_map(|&length| time.clone().map(move |step| f64::from(step < length)));
-        let data = TensorData::new(values.collect::<Vec<_>>(), shape);
-        Some(Tensor::from_data(data, self.options()))
+        Some(self.indicator(time, |sequence, step| step < lengths[sequence]))
+    }
+
+    /// 1 at some steps where they may count, 0 behind a sequence's end and elsewhere, [batch, time]; `None` where all are 1.
+    fn countable_in(&self, time: Range<usize>) -> Option<Tensor<2>> {
+        let Some(steps) = self.single_steps() else { return self.valid_in(time) };
+        let lengths = self.lengths();
+        Some(self.indicator(time, |sequence, step| steps[sequence] == Some(step) && step < lengths[sequence]))
+    }
+
+    /// 1 where a sequence and its step satisfy a condition, else 0, [batch, time].
+    fn indicator(&self, time: Range<usize>, condition: impl Fn(usize, usize) -> bool) -> Tensor<2> {
+        let (size, steps) = (self.size(), time.len());
+        let values = (0..size).flat_map(|sequence| {
+            let condition = &condition;
+            time.clone().map(move |step| f64::from(condition(sequence, step)))
+        });
+        let data = TensorData::new(values.collect::<Vec<_>>(), [size, steps]);
+        Tensor::from_data(data, self.options())
     }
 
     fn options(&self) -> TensorCreationOptions {
@@ -365,6 +531,18 @@ impl Batch {
             valid: self.valid_in(time.clone()).map(column),
         }
     }
+}
+
+/// # Panics
+///
+/// If a tensor is on another device than a network's.
+#[track_caller]
+pub(crate) fn check_device(name: &str, given: &Device, expected: &Device) {
+    // Whether autodiff is on does not matter here, and is no part of the comparison.
+    assert!(
+        given == expected,
+        "the {name} of a batch are on {given:?}, the network on {expected:?}; `Batch::to_device` moves a batch"
+    );
 }
 
 /// `Ok` where all values are finite.

@@ -38,6 +38,7 @@ impl<C: Cell> Bidirectional<C> {
     /// # Panics
     ///
     /// If they differ in inputs or outputs.
+    #[track_caller]
     pub fn new(forward: Network<C>, backward: Network<C>) -> Self {
         let sizes = |network: &Network<C>| [network.inputs(), network.outputs()];
         let (given, expected) = (sizes(&backward), sizes(&forward));
@@ -73,6 +74,7 @@ impl<C: Cell> RecurrentModel for Bidirectional<C> {
         vec![batch.clone().adding(backward), reversed.adding(batch.flip(forward))]
     }
 
+    #[track_caller]
     fn evaluate(&self, batch: &Batch, objective: &Objective) -> Evaluation {
         let found = evaluate(&self.backward, &batch.reversed(), objective);
         let backward = batch.flip(found.outputs);
@@ -85,6 +87,7 @@ impl<C: Cell> RecurrentModel for Bidirectional<C> {
     }
 
     /// The estimator goes through one network after the other. The estimate's outputs, where it is asked for them, are those of both together.
+    #[track_caller]
     fn estimate(&self, estimator: &mut impl GradientEstimator<C>, batch: &Batch) -> Estimate {
         let ([forward, backward], reversed) = self.outputs(batch);
         let of_forward = estimator.estimate(&self.forward, &batch.clone().adding(backward.clone()));

@@ -33,6 +33,16 @@ impl ConfigError {
     }
 }
 
+/// # Panics
+///
+/// If a configuration of this name is not valid.
+#[track_caller]
+pub(crate) fn expect_valid(name: &str, validated: Result<(), ConfigError>) {
+    if let Err(error) = validated {
+        panic!("{name}: {error}");
+    }
+}
+
 /// A value that should be finite is NaN or infinite.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} holds NaN or infinity")]

@@ -2,7 +2,7 @@
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 
 use crate::batch::check_finite;
 use crate::error::NonFinite;
@@ -11,7 +11,7 @@ use crate::error::NonFinite;
 ///
 /// # Errors
 ///
-/// The first gradient that is not finite.
+/// The first weight, else the first gradient, that is not finite.
 pub fn global_norm<M: Module>(module: &M, gradients: &GradientsParams) -> Result<f64, NonFinite> {
     let (norm, non_finite) = survey(module, gradients, Vec::new());
     non_finite.map_or(Ok(norm), Err)
@@ -23,6 +23,41 @@ pub fn scale<M: Module>(module: &M, gradients: GradientsParams, factor: f64) -> 
     let mut scaling = Scaling { gradients, factor };
     module.visit(&mut scaling);
     scaling.gradients
+}
+
+/// Whether a parameter is trained: it is not where Burn's `freeze`, `no_grad` or `set_require_grad(false)` was called on it or on a module around it.
+pub(crate) fn is_trained<const D: usize>(param: &Param<Tensor<D>>) -> bool {
+    match param.val().is_autodiff() {
+        true => param.val().is_require_grad(),
+        // A parameter without autodiff still knows what it will be on an autodiff device.
+        false => param.clone().train().val().is_require_grad(),
+    }
+}
+
+/// Registers the gradient of a parameter, if that is trained: optimizers apply all that is registered.
+pub(crate) fn register<const D: usize>(
+    gradients: &mut GradientsParams,
+    param: &Param<Tensor<D>>,
+    gradient: Tensor<D>,
+) {
+    if is_trained(param) {
+        gradients.register(param.id, gradient);
+    }
+}
+
+/// Whether a module has a parameter that is [trained](is_trained).
+pub(crate) fn has_trained_weights<M: Module>(module: &M) -> bool {
+    let mut search = TrainedWeights(false);
+    module.visit(&mut search);
+    search.0
+}
+
+struct TrainedWeights(bool);
+
+impl ModuleVisitor for TrainedWeights {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0 |= is_trained(param);
+    }
 }
 
 struct Scaling {
@@ -38,15 +73,32 @@ impl ModuleVisitor for Scaling {
     }
 }
 
-/// The norm of all gradients together but of some, and the first gradient that is not finite.
+/// The norm of all gradients together but of some, and the first weight, else the first gradient, that is not finite.
+///
+/// The gradients alone do not tell of every infinite weight: a neuron that always spikes has a finite output, and its
+/// pseudo-derivative is 0.
 pub(crate) fn survey<M: Module>(
     module: &M,
     gradients: &GradientsParams,
     aside: Vec<ParamId>,
 ) -> (f64, Option<NonFinite>) {
-    let mut survey = Survey { gradients, aside, path: Vec::new(), norm: 0.0, non_finite: None };
+    let mut survey =
+        Survey { gradients, aside, path: Vec::new(), norm: 0.0, non_finite: None, weights: Vec::new() };
     module.visit(&mut survey);
-    (survey.norm, survey.non_finite)
+    let weight = non_finite_weight(survey.weights);
+    (survey.norm, weight.or(survey.non_finite))
+}
+
+/// The first of some named weights with values that are not finite, given their number `[1]`.
+fn non_finite_weight(counts: Vec<(String, Tensor<1>)>) -> Option<NonFinite> {
+    let (names, counts): (Vec<_>, Vec<_>) = counts.into_iter().unzip();
+    if counts.is_empty() {
+        return None;
+    }
+    // One transfer for all of them: the device is waited for once.
+    let counts: Vec<f32> = Tensor::cat(counts, 0).into_data().try_into_vec().expect("float32");
+    let first = counts.iter().position(|&count| count > 0.0)?;
+    Some(NonFinite { what: format!("the weight `{}`", names[first]) })
 }
 
 /// Euclidean norm, also where squares overflow the tensor's type.
@@ -67,6 +119,8 @@ struct Survey<'a> {
     path: Vec<String>,
     norm: f64,
     non_finite: Option<NonFinite>,
+    /// By name, how many of a weight's values are not finite, `[1]`.
+    weights: Vec<(String, Tensor<1>)>,
 }
 
 impl ModuleVisitor for Survey<'_> {
@@ -79,6 +133,9 @@ impl ModuleVisitor for Survey<'_> {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let weight = param.val().without_autodiff();
+        let non_finite = weight.is_finite().bool_not().float().cast(DType::F32).sum();
+        self.weights.push((self.path.join("."), non_finite));
         let Some(gradient) = self.gradients.get::<D>(param.id) else {
             return;
         };

@@ -6,6 +6,7 @@ use burn::tensor::{Tensor, TensorCreationOptions};
 
 use crate::cell::{Cell, CellState, Linearization, SimulatedChunk, SynapticChunk, Transition};
 use crate::eligibility::{Presynaptic, Synapses};
+use crate::gradients::register;
 use crate::kernel::graph::SimulatedSequence;
 use crate::kernel::{self, List};
 use crate::steps::split_steps;
@@ -61,6 +62,7 @@ pub(crate) struct LayerRun {
 }
 
 /// A chunk of one layer's run outside of autodiff.
+#[derive(Debug, Clone)]
 pub(crate) struct LayerChunk {
     /// z, [steps, batch, neurons].
     pub(crate) outputs: Tensor<3>,
@@ -270,17 +272,16 @@ impl<C: Cell> RecurrentLayer<C> {
         cell.linearize(&Transition { before, currents, after })
     }
 
-    /// Registers a gradient [pre, currents · neurons] as those of the layer's parameters.
+    /// Registers a gradient [pre, currents · neurons] as those of the layer's trained parameters.
     pub(crate) fn register(&self, gradient: Tensor<2>, gradients: &mut GradientsParams) {
         let inputs = self.w_in.dims()[0];
         let neurons = self.cell.neurons();
         let recurrent = gradient.clone().narrow(0, inputs, neurons);
         let recurrent = if C::AUTAPSES { recurrent } else { without_autapses(recurrent) };
-        gradients.register(self.w_in.id, gradient.clone().narrow(0, 0, inputs));
-        gradients.register(self.w_rec.id, recurrent);
+        register(gradients, &self.w_in, gradient.clone().narrow(0, 0, inputs));
+        register(gradients, &self.w_rec, recurrent);
         if let Some(bias) = &self.bias {
-            let row = gradient.narrow(0, inputs + neurons, 1).squeeze_dim::<1>(0);
-            gradients.register(bias.id, row);
+            register(gradients, bias, gradient.narrow(0, inputs + neurons, 1).squeeze_dim::<1>(0));
         }
     }
 

@@ -81,6 +81,7 @@ pub mod synthetic_gradient;
 #[cfg(feature = "train")]
 pub mod train;
 
+mod accumulation;
 mod atomic;
 mod autodiff;
 mod configuration;

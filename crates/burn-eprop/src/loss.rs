@@ -6,7 +6,7 @@
 //! | loss | E | err = ∂E/∂y^t, taken locally |
 //! |---|---|---|
 //! | mean squared error | ½ Σ w (y − y*)² | w (y − y*) |
-//! | softmax cross-entropy | −Σ w y* log softmax(y) | w (softmax(y) − y*) |
+//! | softmax cross-entropy | −Σ w y* log softmax(y) | w (softmax(y) Σ y* − y*) |
 //! | actor-critic | −Σ w (y* log π + y*_V V), π the softmax of all outputs but the last, V | w (π Σ y* − y*), −w y*_V |
 //! | sigmoid cross-entropy | −Σ w [y* log σ(y) + (1 − y*) log(1 − σ(y))] | w (σ(y) − y*) |
 
@@ -14,7 +14,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::{log_softmax, relu, softmax};
 use serde::{Deserialize, Serialize};
 
-use crate::error::ConfigError;
+use crate::error::{ConfigError, expect_valid};
 
 /// The loss of a task; see the [module](self) for formulas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +22,8 @@ use crate::error::ConfigError;
 pub enum Loss {
     /// ½ (y − y*)², for regression.
     MeanSquaredError,
-    /// For one class out of several; targets are the classes' probabilities and sum to 1.
+    /// For one class out of several; targets are the classes' probabilities, or, to weight classes, probabilities times the
+    /// weight of the class.
     SoftmaxCrossEntropy,
     /// For independent bits; targets are probabilities.
     SigmoidCrossEntropy,
@@ -136,6 +137,7 @@ impl Objective {
     /// # Panics
     ///
     /// If it asks for that.
+    #[track_caller]
     pub(crate) fn without_voltage(self) -> Self {
         assert!(self.voltage.is_none(), "Objective: voltage regularisation is for e-prop 1 and BPTT");
         self
@@ -146,8 +148,9 @@ impl Objective {
     /// # Panics
     ///
     /// If [`validate`](Self::validate) fails.
+    #[track_caller]
     pub(crate) fn checked(self) -> Self {
-        self.validate().unwrap_or_else(|error| panic!("Objective: {error}"));
+        expect_valid("Objective", self.validate());
         self
     }
 
@@ -194,7 +197,7 @@ impl Loss {
     pub(crate) fn error(self, [output, target, weight]: [Tensor<3>; 3]) -> Tensor<3> {
         let prediction = match self {
             Self::MeanSquaredError => output,
-            Self::SoftmaxCrossEntropy => softmax(output, 2),
+            Self::SoftmaxCrossEntropy => softmax(output, 2) * target.clone().sum_dim(2),
             Self::SigmoidCrossEntropy => sigmoid(output),
             Self::ActorCritic => {
                 let (policy, value) = actions_and_value(output);

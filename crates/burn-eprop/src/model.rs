@@ -24,6 +24,7 @@ pub trait RecurrentModel: Module + ModuleDisplay {
     /// # Panics
     ///
     /// As [`evaluate`](estimator::evaluate).
+    #[track_caller]
     fn evaluate(&self, batch: &Batch, objective: &Objective) -> Evaluation;
 
     /// Loss and gradients of a batch of whole sequences.
@@ -31,6 +32,7 @@ pub trait RecurrentModel: Module + ModuleDisplay {
     /// # Panics
     ///
     /// As the estimator.
+    #[track_caller]
     fn estimate(&self, estimator: &mut impl GradientEstimator<Self::Cell>, batch: &Batch) -> Estimate;
 
     /// What the estimator does to the model after an optimizer has updated it.
@@ -48,10 +50,12 @@ impl<C: Cell> RecurrentModel for Network<C> {
         vec![batch.clone()]
     }
 
+    #[track_caller]
     fn evaluate(&self, batch: &Batch, objective: &Objective) -> Evaluation {
         estimator::evaluate(self, batch, objective)
     }
 
+    #[track_caller]
     fn estimate(&self, estimator: &mut impl GradientEstimator<C>, batch: &Batch) -> Estimate {
         estimator.estimate(self, batch)
     }

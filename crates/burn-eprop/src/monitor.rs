@@ -114,6 +114,7 @@ impl Monitor {
     /// # Panics
     ///
     /// If network or batch have no such layer, neuron, synapse or sequence.
+    #[track_caller]
     pub fn observe<C: Cell>(&mut self, network: &Network<C>, record: &ChunkRecord) {
         let (layer, cell) = (&record.layers[self.layer], &network.layers[self.layer].cell);
         let [steps, batch, neurons] = layer.outputs.dims();

@@ -2,13 +2,14 @@
 
 use burn::config::Config;
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, TensorCreationOptions};
+use burn::tensor::{Device, Tensor, TensorCreationOptions};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use crate::batch::check_device;
 use crate::carried::{Archive, Carried};
 use crate::cell::{Cell, CellState};
-use crate::error::ConfigError;
+use crate::error::{ConfigError, expect_valid};
 use crate::init::{Initializer, float_options, float_param};
 use crate::kernel;
 pub use crate::layer::{GradientPaths, RecurrentLayer};
@@ -45,9 +46,9 @@ pub struct NetworkConfig {
     pub inputs: usize,
     /// Number of outputs.
     pub outputs: usize,
-    /// The readout.
-    #[config(default = "LeakyReadoutConfig::new()")]
-    pub readout: LeakyReadoutConfig,
+    /// The readout; `None` for that of the [cell](Cell::default_readout): leaky with 20 ms for spiking cells, linear for an LSTM.
+    #[config(default = "None")]
+    pub readout: Option<LeakyReadoutConfig>,
     /// Initial input weights.
     #[config(default = "Initializer::FanIn { gain: 1.0 }")]
     pub input_initializer: Initializer,
@@ -72,6 +73,7 @@ pub struct NetworkState {
 }
 
 /// A chunk of a network's run outside of autodiff.
+#[derive(Debug, Clone)]
 pub(crate) struct NetworkChunk {
     /// The layers, from the lowest.
     pub(crate) layers: Vec<LayerChunk>,
@@ -89,7 +91,26 @@ impl NetworkConfig {
         self.input_initializer.validate("input_initializer")?;
         self.recurrent_initializer.validate("recurrent_initializer")?;
         self.feedback_initializer.validate("feedback_initializer")?;
-        self.readout.validate()
+        self.readout.as_ref().map_or(Ok(()), LeakyReadoutConfig::validate)
+    }
+
+    /// The readout of a network of these cells: the one that was given, else that of the last cell.
+    ///
+    /// # Panics
+    ///
+    /// If steps do not take the same time for all cells and for a leaky readout.
+    #[track_caller]
+    fn readout_of<C: Cell>(&self, cells: &[C]) -> LeakyReadoutConfig {
+        let last = cells.last().expect("a network needs at least one cell");
+        let readout = self.readout.clone().unwrap_or_else(|| last.default_readout());
+        let of_readout = readout.tau_ms.map(|_| readout.dt_ms);
+        let steps_ms: Vec<f64> = cells.iter().filter_map(Cell::dt_ms).chain(of_readout).collect();
+        assert!(
+            steps_ms.windows(2).all(|pair| pair[0] == pair[1]),
+            "`dt_ms` of the cells{} must be the same, but they are {steps_ms:?}",
+            if of_readout.is_some() { " and of the readout" } else { "" }
+        );
+        readout
     }
 
     /// A network with one layer for each of the cells. The weights follow from the seed alone: they
@@ -97,10 +118,13 @@ impl NetworkConfig {
     ///
     /// # Panics
     ///
-    /// If there is no cell, or [`validate`](Self::validate) fails.
+    /// If there is no cell, [`validate`](Self::validate) fails, or a step does not take the same time (`dt_ms`) for all cells and
+    /// for a leaky readout.
+    #[track_caller]
     pub fn init<C: Cell>(&self, cells: Vec<C>, options: impl Into<TensorCreationOptions>) -> Network<C> {
-        self.validate().unwrap_or_else(|error| panic!("NetworkConfig: {error}"));
+        expect_valid("NetworkConfig", self.validate());
         assert!(!cells.is_empty(), "a network needs at least one cell");
+        let readout = self.readout_of(&cells);
         let options = float_options(&options.into());
         let rng = &mut StdRng::seed_from_u64(self.seed);
         let mut inputs = self.inputs;
@@ -112,7 +136,7 @@ impl NetworkConfig {
             neurons += inputs;
             layers.push(layer);
         }
-        let readout = self.readout.init(neurons, self.outputs, rng, &options);
+        let readout = readout.init(neurons, self.outputs, rng, &options);
         let feedback = self.feedback_initializer.draw([neurons, self.outputs], rng);
         let feedback = float_param(feedback, [neurons, self.outputs], &options);
         Network { layers, readout, feedback: feedback.set_require_grad(false), synthetic_gradient: None }
@@ -165,12 +189,18 @@ impl<C: Cell> Network<C> {
         (&weights.device(), weights.dtype()).into()
     }
 
+    /// The device of its weights.
+    pub(crate) fn device(&self) -> Device {
+        self.readout.weight.val().device()
+    }
+
     /// The network with a module that foretells gradients. Estimators that go through time in windows ask it for what lies
     /// behind a window, and train it.
     ///
     /// # Panics
     ///
     /// If the configuration is not [valid](SyntheticGradientConfig::validate).
+    #[track_caller]
     pub fn with_synthetic_gradient(self, config: &SyntheticGradientConfig) -> Self {
         let width = C::HIDDEN * self.neurons() + self.neurons() + self.outputs();
         Self { synthetic_gradient: Some(config.init(width, self.options())), ..self }
@@ -190,6 +220,7 @@ impl<C: Cell> Network<C> {
     /// # Panics
     ///
     /// If the inputs are not as many as the network's, or there is no sequence or no step.
+    #[track_caller]
     pub fn forward(&self, inputs: Tensor<3>) -> Tensor<3> {
         let state = self.initial_state(inputs.dims()[0]);
         self.forward_from(inputs, state).0
@@ -200,6 +231,7 @@ impl<C: Cell> Network<C> {
     /// # Panics
     ///
     /// If the inputs are not as many as the network's, there is no step, or the state is of another batch.
+    #[track_caller]
     pub fn forward_from(&self, inputs: Tensor<3>, mut state: NetworkState) -> (Tensor<3>, NetworkState) {
         self.check_inputs(&inputs);
         state.check(self, inputs.dims()[0]);
@@ -294,6 +326,7 @@ impl<C: Cell> Network<C> {
         let given = inputs.dims();
         let expected = [given[0], given[1], self.inputs()];
         assert_eq!(given, expected, "inputs {given:?} for a network that takes {expected:?}");
+        check_device("inputs", &inputs.device(), &self.device());
     }
 }
 
@@ -301,6 +334,7 @@ impl NetworkState {
     /// # Panics
     ///
     /// If the state is not of this network's sizes and this batch.
+    #[track_caller]
     pub(crate) fn check<C: Cell>(&self, network: &Network<C>, batch: usize) {
         assert!(batch > 0, "a batch without a sequence");
         let given: Vec<_> = self.layers.iter().map(|state| state.output.dims()).collect();

@@ -7,12 +7,14 @@
 
 use burn::config::Config;
 use burn::module::{Module, Param};
+use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorCreationOptions, TensorData};
 use rand::Rng;
 
 use crate::carried::{Archive, Carried};
 use crate::cell::Constants;
 use crate::error::ConfigError;
+use crate::gradients::register;
 use crate::init::{Initializer, float_param};
 use crate::kernel;
 use crate::steps::{low_pass, low_pass_backwards, low_pass_end, multiply_steps};
@@ -218,6 +220,31 @@ impl ReadoutTraces {
             bias = bias + carried.sum_dim(0).squeeze_dim(0).mul_scalar(self.ones);
         }
         ReadoutGradient { weight: weight.mul_scalar(readout.factor()), bias }
+    }
+}
+
+impl ReadoutGradient {
+    /// 0 for each parameter.
+    pub(crate) fn zeros(readout: &LeakyReadout) -> Self {
+        let weight = readout.weight.val().without_autodiff().zeros_like();
+        let bias = Tensor::zeros([weight.dims()[1]], (&weight.device(), weight.dtype()));
+        Self { weight, bias }
+    }
+
+    /// Adds a part to a sum.
+    pub(crate) fn add(sum: &mut Option<Self>, part: Self) {
+        *sum = Some(match sum.take() {
+            Some(sum) => Self { weight: sum.weight + part.weight, bias: sum.bias + part.bias },
+            None => part,
+        });
+    }
+
+    /// Registers the gradients of the readout's trained parameters.
+    pub(crate) fn register(self, readout: &LeakyReadout, gradients: &mut GradientsParams) {
+        register(gradients, &readout.weight, self.weight);
+        if let Some(bias) = &readout.bias {
+            register(gradients, bias, self.bias);
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use burn::tensor::{Tensor, TensorCreationOptions};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::error::ConfigError;
+use crate::error::{ConfigError, expect_valid};
 use crate::init::{Initializer, float_options, float_param};
 
 /// Configuration of a [`SyntheticGradient`]; without hidden layers it is linear in the state.
@@ -50,8 +50,9 @@ impl SyntheticGradientConfig {
     /// # Panics
     ///
     /// If [`validate`](Self::validate) fails.
+    #[track_caller]
     pub fn init(&self, width: usize, options: impl Into<TensorCreationOptions>) -> SyntheticGradient {
-        self.validate().unwrap_or_else(|error| panic!("SyntheticGradientConfig: {error}"));
+        expect_valid("SyntheticGradientConfig", self.validate());
         let options = float_options(&options.into());
         // Other draws than those of a network with the same seed.
         let rng = &mut StdRng::seed_from_u64(!self.seed);
@@ -80,6 +81,7 @@ impl SyntheticGradient {
     /// # Panics
     ///
     /// If the states are not of the module's width.
+    #[track_caller]
     pub fn forward(&self, states: Tensor<2>) -> Tensor<2> {
         self.output.forward(self.features(states))
     }

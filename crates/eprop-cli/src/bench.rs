@@ -67,7 +67,7 @@ pub struct BenchArgs {
     /// When weights change; a training step is a batch of whole sequences
     #[arg(long, value_enum, default_value = "sequence")]
     pub update: Update,
-    /// Device: flex, ndarray, or a GPU by wgpu, vulkan, metal, cuda or rocm, where it was built in
+    /// Device: flex (a CPU), or, where it was built in, ndarray (a CPU) or a GPU by wgpu, vulkan, metal, cuda or rocm
     #[arg(long, default_value = "flex")]
     pub device: DeviceName,
     /// How many training steps are timed, after one that is not
@@ -220,7 +220,7 @@ impl Bench<'_> {
         let lstm = self.args.cell == CellName::Lstm;
         let readout = LeakyReadoutConfig::new().with_tau_ms((!lstm).then_some(20.0)).with_bias(false);
         let mut network = NetworkConfig::new(self.args.inputs as usize, self.args.outputs as usize)
-            .with_readout(readout)
+            .with_readout(Some(readout))
             .init(vec![cell], &self.device.clone().autodiff());
         let synthetic = SyntheticSettings { kind: self.args.synthetic, ..SyntheticSettings::default() };
         if let Some(module) = synthetic.module(0) {

@@ -131,7 +131,7 @@ pub struct TrainArgs {
     /// Cell of the recurrent layer
     #[arg(long, value_enum)]
     pub cell: Option<CellName>,
-    /// Device: flex, ndarray, or a GPU by wgpu, vulkan, metal, cuda or rocm, where it was built in
+    /// Device: flex (a CPU), or, where it was built in, ndarray (a CPU) or a GPU by wgpu, vulkan, metal, cuda or rocm
     #[arg(long)]
     pub device: Option<DeviceName>,
     /// Seed of weights, data and order
@@ -194,7 +194,7 @@ pub struct CompareArgs {
     /// Cells of the recurrent layer, of which each is trained by all methods
     #[arg(long, visible_alias = "cell", value_enum, value_delimiter = ',')]
     pub cells: Vec<CellName>,
-    /// Device: flex, ndarray, or a GPU by wgpu, vulkan, metal, cuda or rocm, where it was built in
+    /// Device: flex (a CPU), or, where it was built in, ndarray (a CPU) or a GPU by wgpu, vulkan, metal, cuda or rocm
     #[arg(long)]
     pub device: Option<DeviceName>,
     /// Number of batches to learn from
@@ -244,7 +244,7 @@ pub struct EvalArgs {
     /// Part of the data
     #[arg(long, value_enum, default_value = "test")]
     pub split: SplitName,
-    /// Device: flex, ndarray, or a GPU by wgpu, vulkan, metal, cuda or rocm, where it was built in (default: the run's)
+    /// Device: flex (a CPU), or, where it was built in, ndarray (a CPU) or a GPU by wgpu, vulkan, metal, cuda or rocm (default: the run's)
     #[arg(long)]
     pub device: Option<DeviceName>,
     /// Print one JSON object
@@ -266,7 +266,7 @@ pub enum DtypeName {
 pub struct GradcheckArgs {
     /// The fixture; its description is the .json file beside it
     pub fixture: PathBuf,
-    /// Device: flex, ndarray, or a GPU by wgpu, vulkan, metal, cuda or rocm, where it was built in
+    /// Device: flex (a CPU), or, where it was built in, ndarray (a CPU) or a GPU by wgpu, vulkan, metal, cuda or rocm
     #[arg(long, default_value = "flex")]
     pub device: DeviceName,
     /// Chunk of the eligibility engine, in steps

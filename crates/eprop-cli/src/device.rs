@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-/// A device that a command can run on. Those of GPUs are features of the program.
+/// A device that a command can run on. All but Flex are features of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum DeviceName {
@@ -28,6 +28,12 @@ pub enum DeviceName {
 }
 
 impl DeviceName {
+    /// The CPU devices that are built in.
+    pub const CPUS: &[Self] = &[
+        Self::Flex,
+        #[cfg(feature = "ndarray")]
+        Self::NdArray,
+    ];
     const ALL: [Self; 7] =
         [Self::Flex, Self::NdArray, Self::Wgpu, Self::Vulkan, Self::Metal, Self::Cuda, Self::Rocm];
 
@@ -42,6 +48,7 @@ impl DeviceName {
         #[allow(unreachable_patterns)] // Where all are built in.
         match self {
             Self::Flex => Ok(Device::flex()),
+            #[cfg(feature = "ndarray")]
             #[allow(deprecated)] // Upstream favours Flex; this project supports both.
             Self::NdArray => Ok(Device::ndarray()),
             #[cfg(feature = "wgpu")]

@@ -1,9 +1,12 @@
 //! Names of cells, methods and learning signals, as commands and run folders spell them.
 
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
+use burn::tensor::Tensor;
 use burn_eprop::bidirectional::Bidirectional;
 use burn_eprop::error::ConfigError;
-use burn_eprop::estimator::{BoundaryLearning, Bptt, Eprop, Eprop3, EpropState, TruncatedBptt, WindowsState};
+use burn_eprop::estimator::{
+    BoundaryLearning, Bptt, Eprop, Eprop3, EpropState, Prediction, TruncatedBptt, WindowsState,
+};
 use burn_eprop::hook::Report;
 use burn_eprop::signal::{Adaptive, Global, LearningSignal, Random, Symmetric};
 use burn_eprop::{
@@ -230,6 +233,20 @@ impl<C: Cell> OnlineEstimator<C> for Method {
             (Self::Eprop3(eprop3), MethodState::Windows(state)) => eprop3.feed(network, state, piece),
             (Self::TruncatedBptt(truncated), MethodState::Windows(state)) => {
                 truncated.feed(network, state, piece)
+            }
+            (method, _) => panic!("{method:?} does not learn from a piece of a sequence"),
+        }
+    }
+
+    /// # Panics
+    ///
+    /// Also if the method is for whole sequences alone.
+    fn predict(&self, network: &Network<C>, state: &MethodState, inputs: Tensor<3>) -> Prediction {
+        match (self, state) {
+            (Self::Eprop(eprop), MethodState::Eprop(state)) => eprop.predict(network, state, inputs),
+            (Self::Eprop3(eprop3), MethodState::Windows(state)) => eprop3.predict(network, state, inputs),
+            (Self::TruncatedBptt(truncated), MethodState::Windows(state)) => {
+                truncated.predict(network, state, inputs)
             }
             (method, _) => panic!("{method:?} does not learn from a piece of a sequence"),
         }

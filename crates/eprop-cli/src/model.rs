@@ -178,7 +178,7 @@ fn network_config(config: &RunConfig, inputs: usize, outputs: usize) -> NetworkC
         None => Initializer::FanIn { gain: 1.0 },
     };
     NetworkConfig::new(inputs, outputs)
-        .with_readout(readout)
+        .with_readout(Some(readout))
         .with_feedback_initializer(feedback)
         .with_input_initializer(Initializer::FanIn { gain: settings.input_gain })
         .with_recurrent_initializer(Initializer::FanIn { gain: settings.recurrent_gain })

@@ -1,4 +1,5 @@
-//! Figures as SVG files, or as PNG files where a path ends in `.png` (for which a font must be installed).
+//! Figures as SVG files. With the feature `png`, a path that ends in `.png` gets a PNG file, for which a font must be
+//! installed; without it, such a path is refused.
 //!
 //! | function | figure |
 //! |---|---|
@@ -23,6 +24,8 @@ mod figure_file;
 mod frame;
 mod learning_curve;
 mod lines;
+#[cfg(feature = "png")]
+mod png;
 mod raster;
 mod recording;
 mod series;

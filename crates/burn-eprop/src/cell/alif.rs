@@ -34,7 +34,7 @@ use super::{
     Cell, CellState, Constants, InputNormalization, Linearization, SimulatedChunk, SynapticChunk, Transition,
 };
 use crate::constant::{Constant, NeuronConstant};
-use crate::error::ConfigError;
+use crate::error::{ConfigError, expect_valid};
 use crate::surrogate::PseudoDerivative;
 
 /// Configuration of an [`Alif`] population.
@@ -98,6 +98,7 @@ impl AlifConfig {
     /// # Panics
     ///
     /// If `adaptive` is greater than `neurons`.
+    #[track_caller]
     pub fn mixed(neurons: usize, adaptive: usize, beta: f64) -> Self {
         assert!(adaptive <= neurons, "{adaptive} adaptive neurons of {neurons}");
         let mut strengths = vec![0.0; neurons - adaptive];
@@ -123,8 +124,9 @@ impl AlifConfig {
     /// # Panics
     ///
     /// If [`validate`](Self::validate) fails.
+    #[track_caller]
     pub fn init(&self, options: impl Into<TensorCreationOptions>) -> Alif {
-        self.validate().unwrap_or_else(|error| panic!("AlifConfig: {error}"));
+        expect_valid("AlifConfig", self.validate());
         let options = options.into();
         let decay = self.tau_membrane_ms.decay(self.dt_ms);
         Alif {
@@ -183,6 +185,10 @@ impl Cell for Alif {
             .with_constant("adaptation_strength", &self.config.adaptation_strength)
             .with("input_normalization", self.config.input_normalization);
         Some(self.firing.describe(constants))
+    }
+
+    fn dt_ms(&self) -> Option<f64> {
+        Some(self.config.dt_ms)
     }
 
     fn initial_bias(&self) -> Option<Vec<f64>> {

@@ -24,7 +24,7 @@ use super::{
     Cell, CellState, Constants, InputNormalization, Linearization, SimulatedChunk, SynapticChunk, Transition,
 };
 use crate::constant::{Constant, NeuronConstant};
-use crate::error::ConfigError;
+use crate::error::{ConfigError, expect_valid};
 use crate::surrogate::PseudoDerivative;
 
 /// Configuration of a [`Lif`] population.
@@ -86,8 +86,9 @@ impl LifConfig {
     /// # Panics
     ///
     /// If [`validate`](Self::validate) fails.
+    #[track_caller]
     pub fn init(&self, options: impl Into<TensorCreationOptions>) -> Lif {
-        self.validate().unwrap_or_else(|error| panic!("LifConfig: {error}"));
+        expect_valid("LifConfig", self.validate());
         let options = options.into();
         let decay = self.tau_membrane_ms.decay(self.dt_ms);
         Lif {
@@ -135,6 +136,10 @@ impl Cell for Lif {
             .with_constant("tau_membrane_ms", &self.config.tau_membrane_ms)
             .with("input_normalization", self.config.input_normalization);
         Some(self.firing.describe(constants))
+    }
+
+    fn dt_ms(&self) -> Option<f64> {
+        Some(self.config.dt_ms)
     }
 
     fn initial_bias(&self) -> Option<Vec<f64>> {

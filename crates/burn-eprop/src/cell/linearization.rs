@@ -226,6 +226,7 @@ fn multiply(left: &Matrices, right: &Matrices) -> Matrices {
 /// # Panics
 ///
 /// If the step does not return the cell's number of hidden values.
+#[track_caller]
 pub fn linearize_by_autodiff<C: Cell>(cell: &C, transition: &Transition) -> Linearization {
     // The graph must hold nothing but the step, whatever graph the caller works in.
     let cell = cell.valid().train();

@@ -17,9 +17,10 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use super::{Cell, CellState, Constants, Linearization, SimulatedChunk, SynapticChunk, Transition};
-use crate::error::ConfigError;
+use crate::error::{ConfigError, expect_valid};
 use crate::kernel::{self, List, LstmChunk};
 use crate::loss::sigmoid;
+use crate::readout::LeakyReadoutConfig;
 
 /// Configuration of an [`Lstm`] population.
 #[derive(Config, Debug, PartialEq)]
@@ -63,8 +64,9 @@ impl LstmConfig {
     /// # Panics
     ///
     /// If [`validate`](Self::validate) fails.
+    #[track_caller]
     pub fn init(&self) -> Lstm {
-        self.validate().unwrap_or_else(|error| panic!("LstmConfig: {error}"));
+        expect_valid("LstmConfig", self.validate());
         Lstm { neurons: self.neurons, forget_bias: self.forget_bias }
     }
 }
@@ -98,6 +100,10 @@ impl Cell for Lstm {
     /// None: the forget gate's bias is an initial value.
     fn constants(&self) -> Option<Constants> {
         Some(Constants::new())
+    }
+
+    fn default_readout(&self) -> LeakyReadoutConfig {
+        LeakyReadoutConfig::new().with_tau_ms(None)
     }
 
     fn initial_bias(&self) -> Option<Vec<f64>> {

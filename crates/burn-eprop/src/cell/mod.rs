@@ -36,11 +36,13 @@ pub use state::{CellState, SimulatedChunk, SynapticChunk, Transition};
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Tensor, TensorCreationOptions};
 
+use crate::readout::LeakyReadoutConfig;
+
 /// A population of neurons.
 ///
 /// The constants say how much state a neuron has; [`step`](Self::step) is its dynamics. The step
 /// must treat neurons and batch elements (rows) independently of each other.
-pub trait Cell: Module + ModuleDisplay {
+pub trait Cell: Module + ModuleDisplay + Sync {
     /// G, the number of synaptic currents of a neuron: 1, or the number of gates.
     const CURRENTS: usize;
     /// d, the number of hidden values of a neuron through which gradients flow.
@@ -61,6 +63,17 @@ pub trait Cell: Module + ModuleDisplay {
     /// Initial values are no constants.
     fn constants(&self) -> Option<Constants> {
         None
+    }
+
+    /// Duration of a step in ms; `None` for a cell whose constants do not depend on it.
+    fn dt_ms(&self) -> Option<f64> {
+        None
+    }
+
+    /// The readout of a network that was not given one: leaky, with 20 ms, in steps of [`dt_ms`](Self::dt_ms) (of 1 ms where
+    /// the cell has none). An LSTM, whose outputs are no spikes, has a linear one.
+    fn default_readout(&self) -> LeakyReadoutConfig {
+        LeakyReadoutConfig::new().with_dt_ms(self.dt_ms().unwrap_or(1.0))
     }
 
     /// Initial values of the bias of each current, [currents · neurons] with the neurons of one

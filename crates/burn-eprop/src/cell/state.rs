@@ -120,6 +120,7 @@ impl Transition {
     /// # Panics
     ///
     /// If there is not one state more than there are steps, or there is no step.
+    #[track_caller]
     pub fn between(states: &[CellState], currents: &[Vec<Tensor<2>>]) -> Self {
         let steps = currents.len();
         assert_eq!(states.len(), steps + 1, "{} states around {steps} steps", states.len());

@@ -12,6 +12,7 @@
 //! | `optimizer` | the optimizer's state, as Burn's record |
 //! | `scheduler` | the learning-rate schedule's state, as Burn's record, where there is one |
 //! | `state` | what a stream carries from piece to piece |
+//! | `accumulated` | gradients that [accumulate](crate::OptimizerHook::with_accumulation) until there is an update |
 //!
 //! The file is a burnpack, in which each part is a tensor of bytes, followed by four bytes: the CRC-32 of what comes before them, little-endian. A file with
 //! another checksum is refused.
@@ -72,6 +73,7 @@ const FINGERPRINT: &str = "fingerprint";
 pub(crate) const OPTIMIZER: &str = "optimizer";
 pub(crate) const SCHEDULER: &str = "scheduler";
 pub(crate) const STATE: &str = "state";
+pub(crate) const ACCUMULATED: &str = "accumulated";
 
 /// Named parts of a training run after so many updates; see the [module](self).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,7 +157,15 @@ impl Checkpoint {
     ///
     /// If it cannot be read from its device.
     pub fn with_state<S: Carried + Clone>(self, state: &S) -> Result<Self, RecordError> {
-        Ok(self.with_part(STATE, carried::to_bytes(state)?))
+        self.with_carried(STATE, state)
+    }
+
+    pub(crate) fn with_carried<S: Carried + Clone>(
+        self,
+        part: &'static str,
+        state: &S,
+    ) -> Result<Self, RecordError> {
+        Ok(self.with_part(part, carried::to_bytes(state)?))
     }
 
     /// The model with its parameters from here. What it was is of the same kind and sizes.
@@ -230,10 +240,18 @@ impl Checkpoint {
         state: &S,
         options: impl Into<TensorCreationOptions>,
     ) -> Result<S, Misfit> {
-        let bytes = self.needed(STATE)?.to_vec();
-        let filled = carried::read_entries(bytes)
-            .and_then(|entries| carried::from_entries(state, entries, options.into()));
-        filled.map_err(|error| Misfit::Part { part: STATE, error })
+        self.carried(STATE, state, options.into())
+    }
+
+    pub(crate) fn carried<S: Carried + Clone>(
+        &self,
+        part: &'static str,
+        state: &S,
+        options: TensorCreationOptions,
+    ) -> Result<S, Misfit> {
+        let entries = carried::read_entries(self.needed(part)?.to_vec());
+        let filled = entries.and_then(|entries| carried::from_entries(state, entries, options));
+        filled.map_err(|error| Misfit::Part { part, error })
     }
 
     fn needed(&self, name: &'static str) -> Result<&[u8], Misfit> {

@@ -72,6 +72,7 @@ impl Chunk<'_> {
     /// # Panics
     ///
     /// If the chunk does not have the sizes of `synapses`.
+    #[track_caller]
     pub(super) fn check(&self, synapses: Synapses) -> usize {
         let Synapses { batch, pre: of_pre, post, currents } = synapses;
         let steps = self.pre.first().map_or(0, |part| part.dims()[0]);
@@ -103,6 +104,7 @@ impl Chunk<'_> {
 /// # Panics
 ///
 /// If a coefficient does not have these rows and columns, or there is none.
+#[track_caller]
 fn check_rows(linearization: &Linearization, expected: [usize; 2]) {
     let Linearization { a, b, c, d, .. } = linearization;
     let matrices = a.iter().chain(b).flatten();

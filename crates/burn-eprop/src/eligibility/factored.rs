@@ -64,6 +64,7 @@ impl FactoredTraces {
     /// # Panics
     ///
     /// If the chunk does not have the traces' sizes, or has no signal.
+    #[track_caller]
     pub(crate) fn advance(&mut self, chunk: Chunk, keep: bool) -> Tensor<2> {
         let steps = chunk.check(self.synapses);
         let Chunk { linearization, pre, signal, .. } = chunk;

@@ -197,6 +197,7 @@ impl EligibilityTraces {
     ///
     /// If `pre` and `signal` do not have the same steps and the traces' sizes, or the rows of the linearisation are
     /// not steps · batch.
+    #[track_caller]
     pub fn advance(&mut self, chunk: Chunk, keep: bool) -> Tensor<2> {
         let steps = chunk.check(self.synapses);
         if chunk.pre.iter().all(|part| kernel::is_on_cpu(part.as_tensor())) {

@@ -13,6 +13,7 @@ use crate::cell::Linearization;
 /// # Panics
 ///
 /// If the rows of the linearisation are not steps · batch.
+#[track_caller]
 pub fn stepwise_traces(linearization: &Linearization, pre: Tensor<3>) -> Vec<Tensor<4>> {
     StepwiseTraces::default().advance(linearization, pre)
 }

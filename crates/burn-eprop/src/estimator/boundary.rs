@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt::Debug;
 
-use burn::module::{Module, ParamId};
+use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorCreationOptions, TensorData};
 use dyn_clone::DynClone;
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::carried::{Archive, Carried};
 use crate::cell::{Cell, LocalJacobian};
 use crate::error::ConfigError;
+use crate::gradients::register;
 use crate::network::{Network, NetworkState};
 use crate::steps::sum;
 use crate::synthetic_gradient::SyntheticGradient;
@@ -169,9 +170,9 @@ impl BoundaryLearning {
             let earlier = traces.advance(features, error, self.lambda * self.discount);
             if let Some(earlier) = earlier.map(|credit| credit.mul_scalar(-1.0 / batch as f64)) {
                 let rows = earlier.dims()[0] - 1;
-                add(&mut gradients, module.output.weight.id, earlier.clone().narrow(0, 0, rows));
+                add(&mut gradients, &module.output.weight, earlier.clone().narrow(0, 0, rows));
                 if let Some(bias) = &module.output.bias {
-                    add(&mut gradients, bias.id, earlier.narrow(0, rows, 1).squeeze_dim::<1>(0));
+                    add(&mut gradients, bias, earlier.narrow(0, rows, 1).squeeze_dim::<1>(0));
                 }
             }
         }
@@ -179,12 +180,12 @@ impl BoundaryLearning {
     }
 }
 
-fn add<const D: usize>(gradients: &mut GradientsParams, id: ParamId, part: Tensor<D>) {
-    let sum = match gradients.remove::<D>(id) {
+fn add<const D: usize>(gradients: &mut GradientsParams, param: &Param<Tensor<D>>, part: Tensor<D>) {
+    let sum = match gradients.remove::<D>(param.id) {
         Some(gradient) => gradient + part,
         None => part,
     };
-    gradients.register(id, sum);
+    register(gradients, param, sum);
 }
 
 impl BoundaryTraces {

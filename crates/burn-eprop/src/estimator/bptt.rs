@@ -28,6 +28,7 @@ impl Bptt {
     /// # Panics
     ///
     /// If the objective is not [valid](Objective::validate).
+    #[track_caller]
     pub fn new(objective: Objective) -> Self {
         Self { objective: objective.checked(), paths: GradientPaths::ALL, outputs: false, kernels: true }
     }
@@ -77,6 +78,7 @@ impl<C: Cell> GradientEstimator<C> for Bptt {
         &self.objective
     }
 
+    #[track_caller]
     fn estimate(&mut self, network: &Network<C>, batch: &Batch) -> Estimate {
         check_batch(network, batch);
         let network = with_autodiff(network);

@@ -29,6 +29,7 @@ pub struct Evaluation {
 /// # Panics
 ///
 /// If the batch does not fit the network, or the objective is not [valid](Objective::validate).
+#[track_caller]
 pub fn evaluate<C: Cell>(network: &Network<C>, batch: &Batch, objective: &Objective) -> Evaluation {
     check_batch(network, batch);
     let objective = objective.checked();

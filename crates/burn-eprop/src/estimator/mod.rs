@@ -20,6 +20,7 @@ mod boundary;
 mod bptt;
 mod eprop;
 mod evaluate;
+mod prediction;
 pub(crate) mod rate;
 mod record;
 mod schedule;
@@ -30,6 +31,8 @@ pub use boundary::{BoundaryGradient, BoundaryLearning};
 pub use bptt::Bptt;
 pub use eprop::{Eprop, EpropState};
 pub use evaluate::{Evaluation, evaluate};
+pub use prediction::Prediction;
+pub(crate) use prediction::Simulation;
 pub use record::{ChunkRecord, LayerRecord};
 use schedule::Schedule;
 pub use windows::{Eprop3, TruncatedBptt, Windows, WindowsState};
@@ -86,12 +89,14 @@ pub trait GradientEstimator<C: Cell> {
     /// What its gradients lower.
     fn objective(&self) -> &Objective;
 
-    /// Loss and gradients of a batch of whole sequences.
+    /// Loss and gradients of a batch of whole sequences. Parameters that are frozen (by Burn's `freeze`, `no_grad`,
+    /// `freeze_group` or `set_require_grad(false)`) have none; feedback weights have one where the learning signal trains them.
     ///
     /// # Panics
     ///
-    /// If the batch's inputs or targets are not as many as the network's inputs and outputs, or voltages are to be held of a cell
+    /// If the batch is on another device than the network, its inputs or targets are not as many as the network's inputs and outputs, or voltages are to be held of a cell
     /// without a membrane potential.
+    #[track_caller]
     fn estimate(&mut self, network: &Network<C>, batch: &Batch) -> Estimate;
 
     /// What the algorithm does to the network after an optimizer has updated it.
@@ -119,7 +124,16 @@ pub trait OnlineEstimator<C: Cell>: GradientEstimator<C> {
     /// # Panics
     ///
     /// If the piece does not fit the network, or its batch is not the state's.
+    #[track_caller]
     fn feed(&mut self, network: &Network<C>, state: &mut Self::State, piece: &Batch) -> Estimate;
+
+    /// The outputs for the next inputs [batch, time, inputs] of the stream, before their targets are known. The state stays where it
+    /// is: what follows is [`feed`](Self::feed) with [`Prediction::into_piece`], for which [`Eprop`] needs no second run.
+    ///
+    /// # Panics
+    ///
+    /// If the inputs do not fit the network, or their batch is not the state's.
+    fn predict(&self, network: &Network<C>, state: &Self::State, inputs: Tensor<3>) -> Prediction;
 }
 
 /// By what the loss of a batch is divided.
@@ -137,9 +151,15 @@ pub(crate) fn loss_divisor(objective: &Objective, batch: &Batch) -> f64 {
 /// # Panics
 ///
 /// If the batch does not fit the network.
+#[track_caller]
 pub(crate) fn check_batch<C: Cell>(network: &Network<C>, batch: &Batch) {
     network.check_inputs(batch.inputs());
+    batch.check_device(&network.device());
     let given = batch.targets().dims();
     let expected = [given[0], given[1], network.outputs()];
-    assert_eq!(given, expected, "targets {given:?} for a network whose outputs are {expected:?}");
+    let classes = match given[2] {
+        1 => "; `Batch::classes` and `Batch::step_classes` take class ids",
+        _ => "",
+    };
+    assert_eq!(given, expected, "targets {given:?} for a network whose outputs are {expected:?}{classes}");
 }

@@ -9,13 +9,15 @@ use super::evaluate::{chunks, run_forward};
 use super::rate::SpikeCounter;
 use super::window::{Window, WindowOptions, with_autodiff};
 use super::{
-    BoundaryGradient, BoundaryLearning, Estimate, GradientEstimator, OnlineEstimator, check_batch,
-    loss_divisor,
+    BoundaryGradient, BoundaryLearning, Estimate, GradientEstimator, OnlineEstimator, Prediction,
+    check_batch, loss_divisor,
 };
 use crate::batch::{Batch, BatchChunk};
 use crate::carried::{Archive, Carried};
 use crate::cell::Cell;
 use crate::eligibility::{Chunk, EligibilityTraces, FactoredTraces, MOST_FACTORED_STEPS, SummedTraces};
+use crate::error::expect_valid;
+use crate::gradients::has_trained_weights;
 use crate::kernel;
 use crate::loss::{Objective, RateAveraging};
 use crate::network::{GradientPaths, Network, NetworkState, Record, RecurrentLayer};
@@ -90,6 +92,7 @@ impl<const TRACES: bool> Windows<TRACES> {
     /// # Panics
     ///
     /// If `window` is 0 or the objective is not [valid](Objective::validate), or asks for voltage regularisation.
+    #[track_caller]
     pub fn new(objective: Objective, window: usize) -> Self {
         assert!(window > 0, "a window has at least one step");
         Self {
@@ -123,8 +126,9 @@ impl<const TRACES: bool> Windows<TRACES> {
     /// # Panics
     ///
     /// If λ or γ is not [valid](BoundaryLearning::validate).
+    #[track_caller]
     pub fn with_boundary_learning(self, learning: BoundaryLearning) -> Self {
-        learning.validate().unwrap_or_else(|error| panic!("BoundaryLearning: {error}"));
+        expect_valid("BoundaryLearning", learning.validate());
         Self { learning, ..self }
     }
 
@@ -142,8 +146,6 @@ impl<const TRACES: bool> Windows<TRACES> {
         piece: &Batch,
         keep: bool,
     ) -> Estimate {
-        check_batch(network, piece);
-        state.network.check(network, piece.size());
         let network = with_autodiff(network);
         let slopes = self.rate_slopes(&network, state, piece);
         state.spikes.add_steps(&piece.lengths());
@@ -191,7 +193,8 @@ impl<const TRACES: bool> Windows<TRACES> {
         let Span { chunk, divisor, going_on, following, keep } = span;
         let steps = chunk.inputs.dims()[0];
         let module = network.synthetic_gradient.as_ref().filter(|_| self.boundary.is_none());
-        let learns = module.filter(|_| state.time > 0 && !going_on.is_empty());
+        let learns =
+            module.filter(|module| state.time > 0 && !going_on.is_empty() && has_trained_weights(*module));
         let remembers = module.is_some() && self.learning.lambda > 0.0;
         let options = WindowOptions {
             paths: self.paths,
@@ -308,7 +311,9 @@ impl<C: Cell, const TRACES: bool> GradientEstimator<C> for Windows<TRACES> {
         &self.objective
     }
 
+    #[track_caller]
     fn estimate(&mut self, network: &Network<C>, batch: &Batch) -> Estimate {
+        check_batch(network, batch);
         let mut state = self.start(network, batch.size());
         let batch = batch.clone().with_end();
         let network = network.clone();
@@ -329,9 +334,19 @@ impl<C: Cell, const TRACES: bool> OnlineEstimator<C> for Windows<TRACES> {
         }
     }
 
+    #[track_caller]
     fn feed(&mut self, network: &Network<C>, state: &mut WindowsState, piece: &Batch) -> Estimate {
+        check_batch(network, piece);
+        state.network.check(network, piece.size());
         let (network, piece) = (network.clone(), piece.clone());
         kernel::in_pool(is_on_cpu(&network), move || self.go_through(&network, state, &piece, true))
+    }
+
+    #[track_caller]
+    fn predict(&self, network: &Network<C>, state: &WindowsState, inputs: Tensor<3>) -> Prediction {
+        let plain = inputs.clone().without_autodiff();
+        let (outputs, _) = network.valid().forward_from(plain, state.network.clone());
+        Prediction::new(inputs, outputs, None)
     }
 }
 
@@ -378,11 +393,7 @@ impl EpropTraces {
         let network = network.valid();
         let layers = window.layers.iter().map(|layer| layer.clone().without_autodiff()).collect();
         let readout = self.readout.advance(&network.readout, Some(error), Tensor::cat(layers, 2));
-        let readout = readout.expect("there is an error");
-        gradients.register(network.readout.weight.id, readout.weight);
-        if let Some(bias) = &network.readout.bias {
-            gradients.register(bias.id, readout.bias);
-        }
+        readout.expect("there is an error").register(&network.readout, &mut gradients);
         gradients
     }
 }

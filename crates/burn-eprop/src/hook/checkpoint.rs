@@ -7,14 +7,17 @@ use burn::module::Module;
 use burn::tensor::TensorCreationOptions;
 
 use super::OptimizerHook;
-use crate::carried::{Carried, from_entries};
-use crate::checkpoint::{Checkpoint, CheckpointError, HookRecord, Misfit, OPTIMIZER, SCHEDULER, STATE};
+use crate::accumulation::Accumulation;
+use crate::carried::{Archive, Carried, from_entries};
+use crate::checkpoint::{
+    ACCUMULATED, Checkpoint, CheckpointError, HookRecord, Misfit, OPTIMIZER, SCHEDULER, STATE,
+};
 use crate::model::RecurrentModel;
 use crate::record::{RecordError, load_optimizer};
 
 impl<E, S> OptimizerHook<E, S> {
-    /// Saves all that training goes on from as one [checkpoint](crate::checkpoint): the model, the optimizer's state, the stream's state, the
-    /// learning-rate schedule's, if there is one, and the number of [updates](Self::updates). The file is written beside `path` and
+    /// Saves all that training goes on from as one [checkpoint](crate::checkpoint): the model, the optimizer's state, the stream's, the
+    /// learning-rate schedule's, if there is one, gradients that accumulate, and the number of [updates](Self::updates). The file is written beside `path` and
     /// then renamed, so that an earlier one is never torn.
     ///
     /// # Errors
@@ -32,6 +35,8 @@ impl<E, S> OptimizerHook<E, S> {
         let checkpoint = || -> Result<Checkpoint, RecordError> {
             let checkpoint = Checkpoint::new(self.updates).with_model(model)?;
             let checkpoint = checkpoint.with_optimizer(&self.optimizer)?.with_state(&self.state)?;
+            let waiting = Waiting { model, accumulated: self.accumulated.clone() };
+            let checkpoint = checkpoint.with_carried(ACCUMULATED, &waiting)?;
             scheduler.map_or(Ok(checkpoint.clone()), |scheduler| checkpoint.with_scheduler(scheduler))
         };
         save(checkpoint(), path.as_ref())
@@ -60,15 +65,19 @@ impl<E, S> OptimizerHook<E, S> {
             let model = checkpoint.model(model)?;
             let optimizer = checkpoint.optimizer(self.optimizer.clone(), &model)?;
             let state = checkpoint.state(&self.state, options(&model))?;
+            let waiting = Waiting { model: &model, accumulated: Accumulation::default() };
+            let accumulated = checkpoint.carried(ACCUMULATED, &waiting, options(&model))?.accumulated;
             let schedule = match (&scheduler, checkpoint.part(SCHEDULER)) {
                 (Some(scheduler), _) => Some(checkpoint.scheduler((**scheduler).clone())?),
                 (None, Some(_)) => return Err(Misfit::Unexpected(SCHEDULER)),
                 (None, None) => None,
             };
-            Ok((model, optimizer, state, schedule))
+            Ok((model, schedule, optimizer, state, accumulated))
         };
-        let (model, optimizer, state, schedule) = filled().map_err(|misfit| refused(path, misfit))?;
-        (self.optimizer, self.state, self.updates) = (optimizer, state, checkpoint.updates());
+        let (model, schedule, optimizer, state, accumulated) =
+            filled().map_err(|misfit| refused(path, misfit))?;
+        (self.optimizer, self.state, self.accumulated) = (optimizer, state, accumulated);
+        self.updates = checkpoint.updates();
         if let (Some(scheduler), Some(schedule)) = (scheduler, schedule) {
             *scheduler = schedule;
         }
@@ -149,6 +158,19 @@ impl<E, S> OptimizerHook<E, S> {
             path.display()
         );
         Ok(self)
+    }
+}
+
+/// Gradients that wait for an update of a model.
+#[derive(Clone)]
+struct Waiting<'a, M> {
+    model: &'a M,
+    accumulated: Accumulation,
+}
+
+impl<M: Module> Carried for Waiting<'_, M> {
+    fn visit(&mut self, archive: &mut Archive) {
+        self.accumulated.visit(self.model, archive);
     }
 }
 

@@ -31,7 +31,7 @@ use crate::model::RecurrentModel;
 /// use burn_eprop::readout::LeakyReadoutConfig;
 ///
 /// let readout = LeakyReadoutConfig::new().with_tau_ms(None);
-/// let config = NetworkConfig::new(4, 2).with_readout(readout);
+/// let config = NetworkConfig::new(4, 2).with_readout(Some(readout));
 /// let network = config.init(vec![LstmConfig::new(6).init()], &Device::flex());
 /// let network = WeightMap::new()
 ///     .with("layers.0.w_in", Source::new("lstm.weight_ih_l0").transposed())
@@ -193,6 +193,7 @@ impl Source {
     /// # Panics
     ///
     /// Unless each of the blocks stands once in the list.
+    #[track_caller]
     pub fn with_blocks(self, blocks: &[usize]) -> Self {
         let whole = (0..blocks.len()).all(|block| blocks.contains(&block));
         assert!(whole, "blocks {blocks:?} are not each of {} once", blocks.len());

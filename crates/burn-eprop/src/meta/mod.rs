@@ -39,7 +39,8 @@ use crate::network::Network;
 /// A learner with its error module.
 #[derive(Module, Debug)]
 pub struct MetaLearner<C: Module, E: Module> {
-    /// The learner, with the weights from which it starts into each task.
+    /// The learner, with the weights from which it starts into each task. Those that are frozen stay as they are: neither the
+    /// update nor the outer loop changes them.
     pub learner: Network<C>,
     /// The error module: its inputs are the batch's [teaching](crate::Batch::with_teaching), the learner's neurons and the
     /// learner's inputs, side by side; its outputs are L.
@@ -55,6 +56,7 @@ impl<C: Cell, E: Cell> MetaLearner<C, E> {
     ///
     /// If the module has not as many outputs as the learner has neurons, or `learning_rate` is not a finite number greater
     /// than 0.
+    #[track_caller]
     pub fn new(learner: Network<C>, module: Network<E>, learning_rate: f64) -> Self {
         let (outputs, neurons) = (module.outputs(), learner.neurons());
         assert_eq!(

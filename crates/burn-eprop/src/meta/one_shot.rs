@@ -11,6 +11,7 @@ use crate::eligibility::{Presynaptic, presynaptic_weights};
 use crate::estimator::rate::SpikeCounter;
 use crate::estimator::window::{LayerSteps, Window, WindowOptions};
 use crate::estimator::{check_batch, loss_divisor};
+use crate::gradients::is_trained;
 use crate::kernel;
 use crate::layer::without_autapses;
 use crate::loss::{Objective, RateAveraging, RateRegularization};
@@ -55,6 +56,7 @@ impl Adaptation {
     /// # Panics
     ///
     /// If the inputs are not of the same batch, or not the learner's.
+    #[track_caller]
     pub fn test<C: Cell>(&self, learner: &Network<C>, inputs: Tensor<3>) -> [Tensor<3>; 2] {
         let window = test_trial(&learner.valid(), &self.weights, inputs, self.outputs.dims()[0]);
         [window.outputs.clone().swap_dims(0, 1), all_neurons(&window)]
@@ -115,6 +117,7 @@ impl<C: Cell> OneShot<C> {
     /// # Panics
     ///
     /// If the objective is not [valid](Objective::validate), or asks for voltage regularisation.
+    #[track_caller]
     pub fn new(objective: Objective) -> Self {
         Self {
             objective: objective.checked().without_voltage(),
@@ -144,6 +147,7 @@ impl<C: Cell> OneShot<C> {
     /// # Panics
     ///
     /// If a regulariser is not [valid](Objective::validate), or is that of a running mean.
+    #[track_caller]
     pub fn with_rates(self, learner: Option<RateRegularization>, module: Option<RateRegularization>) -> Self {
         for rate in [learner, module].into_iter().flatten() {
             self.objective.with_rate(rate).checked();
@@ -165,6 +169,7 @@ impl<C: Cell> OneShot<C> {
     ///
     /// If the batch does not fit the learner, or has no [teaching](Batch::with_teaching) that fits the error module where that gives
     /// the signal; if trace cells do not fit the learner.
+    #[track_caller]
     pub fn adapt<E: Cell>(&self, meta: &MetaLearner<C, E>, training: &Batch) -> Adaptation {
         let meta = meta.valid();
         let present = || self.present(&meta, training);
@@ -187,6 +192,7 @@ impl<C: Cell> OneShot<C> {
     ///
     /// As [`adapt`](Self::adapt); if `test_inputs` are not of the same batch and the learner's, or have no step; if the learner's
     /// cells have no closed-form linearisation; if the loss does not depend on the outputs.
+    #[track_caller]
     pub fn estimate<E: Cell>(
         &self,
         meta: &MetaLearner<C, E>,
@@ -348,7 +354,7 @@ impl<C: Cell> OneShot<C> {
     }
 }
 
-/// Weights less η times a gradient [batch, pre, currents · neurons], of each sequence its own.
+/// Weights less η times a gradient [batch, pre, currents · neurons], of each sequence its own. Frozen weights stay as they are.
 fn descend<C: Cell>(
     layer: &RecurrentLayer<C>,
     weights: &LayerWeights,
@@ -360,12 +366,19 @@ fn descend<C: Cell>(
         let rate = rates.clone().narrow(0, group, 1).reshape([1, 1, 1]);
         gradient.clone().narrow(1, start, length) * rate
     };
-    let recurrent = weights.w_rec.stacked() - change(1, inputs, neurons);
-    LayerWeights {
-        w_in: Weights::OfSequence(weights.w_in.stacked() - change(0, 0, inputs)),
-        w_rec: Weights::OfSequence(if C::AUTAPSES { recurrent } else { without_autapses(recurrent) }),
-        bias: weights.bias.clone().map(|bias| bias - change(2, inputs + neurons, 1).squeeze_dim(1)),
+    let mut updated = weights.clone();
+    if is_trained(&layer.w_in) {
+        updated.w_in = Weights::OfSequence(weights.w_in.stacked() - change(0, 0, inputs));
     }
+    if is_trained(&layer.w_rec) {
+        let recurrent = weights.w_rec.stacked() - change(1, inputs, neurons);
+        let recurrent = if C::AUTAPSES { recurrent } else { without_autapses(recurrent) };
+        updated.w_rec = Weights::OfSequence(recurrent);
+    }
+    if layer.bias.as_ref().is_some_and(is_trained) {
+        updated.bias = updated.bias.map(|bias| bias - change(2, inputs + neurons, 1).squeeze_dim(1));
+    }
+    updated
 }
 
 /// z of all layers, [batch, time, neurons].

@@ -10,8 +10,10 @@ use super::{ActorCriticConfig, ActorCriticState, Outcome, Policy};
 use crate::autodiff::forget_replaced_weights;
 use crate::batch::BatchChunk;
 use crate::cell::Cell;
+use crate::error::expect_valid;
 use crate::estimator::Estimate;
 use crate::network::{Network, NetworkChunk, Purpose};
+use crate::readout::ReadoutGradient;
 use crate::signal::{LearningSignal, decay_weights, register_feedback};
 
 /// Reward-based e-prop with a learning signal.
@@ -31,6 +33,7 @@ impl ActorCritic {
     /// # Panics
     ///
     /// If the configuration is not [valid](ActorCriticConfig::validate), or the signal does not speak of the readout's error.
+    #[track_caller]
     pub fn new(config: ActorCriticConfig, signal: impl LearningSignal + 'static) -> Self {
         Self::boxed(config, Box::new(signal))
     }
@@ -40,8 +43,9 @@ impl ActorCritic {
     /// # Panics
     ///
     /// If the configuration is not [valid](ActorCriticConfig::validate), or the signal does not speak of the readout's error.
+    #[track_caller]
     pub fn boxed(config: ActorCriticConfig, signal: Box<dyn LearningSignal>) -> Self {
-        config.validate().unwrap_or_else(|error| panic!("ActorCriticConfig: {error}"));
+        expect_valid("ActorCriticConfig", config.validate());
         assert!(
             signal.speaks_of_outputs(),
             "{signal:?} does not speak of the readout's error, which rewards give"
@@ -54,6 +58,7 @@ impl ActorCritic {
     /// # Panics
     ///
     /// If the network has less than two outputs, an action and the value.
+    #[track_caller]
     pub fn start<C: Cell>(&self, network: &Network<C>, batch: usize) -> ActorCriticState {
         ActorCriticState::new(&network.valid(), batch, self.signal.clone())
     }
@@ -65,6 +70,7 @@ impl ActorCritic {
     ///
     /// If the observations do not fit network and state, or what was observed before has not been
     /// [learnt](Self::learn) from.
+    #[track_caller]
     pub fn observe<C: Cell>(
         &self,
         network: &Network<C>,
@@ -113,6 +119,7 @@ impl ActorCritic {
     /// # Panics
     ///
     /// If nothing was observed, there is not an outcome for each place, an action does not exist, or a reward is not finite.
+    #[track_caller]
     pub fn learn<C: Cell>(
         &self,
         network: &Network<C>,
@@ -154,6 +161,7 @@ impl ActorCritic {
     /// # Panics
     ///
     /// If nothing has been observed since the last call.
+    #[track_caller]
     pub fn gradients<C: Cell>(&self, network: &Network<C>, state: &mut ActorCriticState) -> Estimate {
         forget_replaced_weights(network);
         let found = state.found.take();
@@ -162,10 +170,7 @@ impl ActorCritic {
             layer.register(gradient, &mut gradients);
         }
         register_feedback(state.signal.as_ref(), network, &found.weight, &mut gradients);
-        gradients.register(network.readout.weight.id, found.weight);
-        if let Some(bias) = &network.readout.bias {
-            gradients.register(bias.id, found.bias);
-        }
+        ReadoutGradient { weight: found.weight, bias: found.bias }.register(&network.readout, &mut gradients);
         assert!(found.steps > 0, "nothing has been observed since gradients were taken");
         let rate = |spikes: Tensor<1>| spikes.mul_scalar(1.0 / found.steps as f64);
         Estimate {

@@ -90,6 +90,7 @@ impl ActorCriticConfig {
     /// # Panics
     ///
     /// If the episode has not as many actions, rewards and values, or an action does not exist.
+    #[track_caller]
     pub fn targets(&self, episode: &Episode, actions: usize) -> Vec<f64> {
         let Episode { actions: taken, rewards, values } = episode;
         let given = [taken.len(), rewards.len(), values.len()];

@@ -18,6 +18,7 @@ pub struct Outcome {
 /// # Panics
 ///
 /// If these are not outcomes of so many places and actions.
+#[track_caller]
 pub(super) fn check(outcomes: &[Option<Outcome>], places: usize, actions: usize) {
     assert_eq!(outcomes.len(), places, "{} outcomes of {places} episodes", outcomes.len());
     for Outcome { action, reward, .. } in outcomes.iter().flatten() {
@@ -76,6 +77,7 @@ impl Policy {
     /// # Panics
     ///
     /// If there are less than two outputs, an action and the value.
+    #[track_caller]
     pub fn of(outputs: &Tensor<2>) -> Self {
         let [batch, width] = outputs.dims();
         assert!(width >= 2, "{width} outputs, but a policy and a value need at least 2");

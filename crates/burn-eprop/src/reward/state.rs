@@ -86,6 +86,7 @@ impl ActorCriticState {
     /// # Panics
     ///
     /// If the network has less than two outputs, an action and the value.
+    #[track_caller]
     pub(super) fn new<C: Cell>(network: &Network<C>, batch: usize, signal: Box<dyn LearningSignal>) -> Self {
         let outputs = network.outputs();
         assert!(outputs >= 2, "{outputs} outputs, but a policy and a value need at least 2");

@@ -33,6 +33,7 @@ impl<E: Cell> LearningSignal for Learned<E> {
     /// # Panics
     ///
     /// If the batch tells nothing of the target, or the module's inputs or outputs are not as many as there are.
+    #[track_caller]
     fn signal(&mut self, context: &SignalContext) -> Tensor<3> {
         let inputs = module_inputs(&self.module, context);
         let state = self.state.take().unwrap_or_else(|| self.module.initial_state(inputs.dims()[0]));

@@ -32,6 +32,7 @@ use dyn_clone::DynClone;
 use crate::batch::BatchChunk;
 use crate::carried::Archive;
 use crate::cell::Cell;
+use crate::gradients::is_trained;
 use crate::kernel;
 use crate::network::Network;
 
@@ -114,7 +115,7 @@ impl SignalContext {
 ///
 /// A signal may remember earlier chunks in its fields: each sequence starts with a clone of the signal that
 /// the estimator was given, and a stream carries it in its state.
-pub trait LearningSignal: Debug + Send + DynClone {
+pub trait LearningSignal: Debug + Send + Sync + DynClone {
     /// L, [batch, time, neurons of all layers], without the readout's factor.
     ///
     /// Chunks come in the order of time.
@@ -167,7 +168,7 @@ pub(crate) fn register_feedback<C: Module>(
     }
 }
 
-/// Shrinks W_out and B as a signal asks for.
+/// Shrinks W_out, unless it is frozen, and B as a signal asks for.
 pub(crate) fn decay_weights<C: Cell>(signal: &dyn LearningSignal, mut network: Network<C>) -> Network<C> {
     let decay = signal.weight_decay();
     if decay == 0.0 {
@@ -183,7 +184,9 @@ pub(crate) fn decay_weights<C: Cell>(signal: &dyn LearningSignal, mut network: N
             (false, _) => shrunk,
         }
     };
-    network.readout.weight = network.readout.weight.map(shrink);
+    if is_trained(&network.readout.weight) {
+        network.readout.weight = network.readout.weight.map(shrink);
+    }
     network.feedback = network.feedback.map(shrink);
     network
 }

@@ -20,6 +20,7 @@ pub(super) fn is_distributed<M: Module>(module: &M) -> bool {
 /// # Panics
 ///
 /// If there is a gradient of a parameter that requires none.
+#[track_caller]
 pub fn through_backward<M: Module>(module: &M, gradients: GradientsParams) -> GradientsParams {
     let mut products = Products { gradients, sum: None };
     module.visit(&mut products);

@@ -41,7 +41,7 @@ use burn::train::{InferenceStep, TrainOutput, TrainStep};
 
 use crate::batch::Batch;
 use crate::estimator::GradientEstimator;
-use crate::hook::Report;
+use crate::hook::{Report, check_autodiff, check_counts};
 use crate::model::RecurrentModel;
 use distributed::is_distributed;
 
@@ -75,7 +75,9 @@ where
 
     /// What was found, with the gradients, none of which is there if one of them is not finite.
     fn estimate(&self, model: &M, batch: &Batch) -> (Report, GradientsParams) {
-        let (report, gradients) = match batch.check_finite() {
+        check_autodiff(model);
+        let sound = batch.check_finite().and_then(|()| check_counts(batch, self.estimator.objective()));
+        let (report, gradients) = match sound {
             Ok(()) => Report::of(model, model.estimate(&mut self.estimator.clone(), batch)),
             Err(error) => (Report::refused(error), GradientsParams::new()),
         };

@@ -79,6 +79,7 @@ impl SequenceOutput {
     /// # Panics
     ///
     /// If there are no outputs.
+    #[track_caller]
     pub fn classification(&self) -> ClassificationOutput {
         let outputs = self.outputs.clone();
         let outputs =

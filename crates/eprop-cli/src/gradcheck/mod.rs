@@ -383,7 +383,7 @@ impl<C: Cell> Problem<C> {
 
         let readout = readout(fixture)?;
         let mut network =
-            NetworkConfig::new(inputs, outputs).with_readout(readout).init(vec![cell], options.clone());
+            NetworkConfig::new(inputs, outputs).with_readout(Some(readout)).init(vec![cell], options.clone());
         let layer = &mut network.layers[0];
         set(&mut layer.w_in, w_in);
         set(&mut layer.w_rec, w_rec);

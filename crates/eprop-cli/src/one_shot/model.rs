@@ -113,7 +113,7 @@ fn network(
         .with_dt_ms(config.dt_ms())
         .with_bias(false)
         .with_initializer(Initializer::FanIn { gain: population.readout_gain });
-    NetworkConfig::new(inputs, outputs).with_readout(readout)
+    NetworkConfig::new(inputs, outputs).with_readout(Some(readout))
 }
 
 /// How a task is learned from one presentation.

@@ -1,5 +1,6 @@
 //! One-shot tasks: what is learned from one presentation, and that a run survives.
 
+use eprop_cli::device::DeviceName;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -112,10 +113,13 @@ fn the_arm_is_moved_by_every_teacher_and_cell() {
         let speaks = ["learned", "frozen", "shuffled"].contains(&signal);
         assert_eq!(rate != "0", speaks, "a module at {rate} Hz for {signal}");
     }
-    for (cell, device) in [("alif", "flex"), ("lstm", "flex"), ("lif", "ndarray")] {
-        let out = folder.path().join(format!("{cell}-{device}"));
-        let arguments = ["train", "--config", text(&config), "--cell", cell, "--device", device, "--out"];
-        succeed(&[&arguments[..], &[text(&out)]].concat());
+    for device in DeviceName::CPUS.iter().map(DeviceName::to_string) {
+        for cell in ["alif", "lstm", "lif"] {
+            let out = folder.path().join(format!("{cell}-{device}"));
+            let arguments =
+                ["train", "--config", text(&config), "--cell", cell, "--device", &device, "--out"];
+            succeed(&[&arguments[..], &[text(&out)]].concat());
+        }
     }
 }
 

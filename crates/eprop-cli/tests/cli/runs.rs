@@ -1,5 +1,6 @@
 //! Whole runs of the program: what they leave, and that they can be repeated.
 
+use eprop_cli::device::DeviceName;
 use std::f32::consts::TAU;
 use std::path::Path;
 use std::process::Stdio;
@@ -187,7 +188,9 @@ fn every_method_and_cell_trains() {
                 let out = folder.path().join(format!("{cell}-{method}-{signal}"));
                 let mut arguments = vec!["train", "--config", text(&config), "--iterations", "2"];
                 arguments.extend(["--cell", cell, "--method", method, "--signal", signal, "--chunk", "25"]);
-                arguments.extend(["--device", if cell == "lif" { "ndarray" } else { "flex" }]);
+                let device =
+                    DeviceName::CPUS[usize::from(cell == "lif") % DeviceName::CPUS.len()].to_string();
+                arguments.extend(["--device", &device]);
                 arguments.extend(["--out", text(&out)]);
                 succeed(&arguments);
             }
@@ -244,8 +247,9 @@ fn bench_prints_one_object() {
 fn gradcheck_passes_fails_and_says_so() {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/lstm_seed1.safetensors");
     let fixture = text(&fixture);
-    for device in ["flex", "ndarray"] {
-        let report = json(&succeed(&["gradcheck", fixture, "--json", "--device", device, "--chunk", "7"]));
+    for device in DeviceName::CPUS {
+        let device = device.to_string();
+        let report = json(&succeed(&["gradcheck", fixture, "--json", "--device", &device, "--chunk", "7"]));
         assert_eq!(report["passed"], true);
         assert!(report["max_relative_error"].as_f64() < Some(1e-9));
     }

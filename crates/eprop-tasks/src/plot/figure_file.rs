@@ -6,12 +6,8 @@ use std::path::Path;
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use resvg::tiny_skia::{Pixmap, Transform};
-use resvg::usvg::fontdb::{Database, Family, Query};
-use resvg::usvg::{Options, Tree};
-
-/// Pixels of a PNG for each of an SVG, along a side.
-const SCALE: f32 = 2.0;
+#[cfg(feature = "png")]
+use super::png::png;
 
 /// Writes a figure, as PNG where the path ends so and otherwise as SVG.
 pub(super) fn write(path: &Path, svg: &str) -> io::Result<()> {
@@ -21,29 +17,10 @@ pub(super) fn write(path: &Path, svg: &str) -> io::Result<()> {
     }
 }
 
-fn png(svg: &str) -> io::Result<Vec<u8>> {
-    let mut options = Options::default();
-    load_fonts(options.fontdb_mut())?;
-    let tree = Tree::from_str(svg, &options).map_err(io::Error::other)?;
-    let size = tree.size().to_int_size().scale_by(SCALE);
-    let pixels = size.and_then(|size| Pixmap::new(size.width(), size.height()));
-    let mut pixels = pixels.ok_or_else(|| io::Error::other("the figure is too large for a PNG"))?;
-    resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut pixels.as_mut());
-    pixels.encode_png().map_err(io::Error::other)
-}
-
-/// Figures name no font but `sans-serif`.
-fn load_fonts(fonts: &mut Database) -> io::Result<()> {
-    fonts.load_system_fonts();
-    let query = Query { families: &[Family::SansSerif], ..Query::default() };
-    if fonts.query(&query).is_some() {
-        return Ok(());
-    }
-    let names = fonts.faces().flat_map(|face| face.families.first()).map(|(name, _)| name);
-    let preferred = names.min_by_key(|name| !name.ends_with("Sans")).cloned();
-    let name = preferred.ok_or_else(|| io::Error::other("a PNG needs a font, and none is installed"))?;
-    fonts.set_sans_serif_family(name);
-    Ok(())
+#[cfg(not(feature = "png"))]
+fn png(_svg: &str) -> io::Result<Vec<u8>> {
+    let reason = "for PNG files, eprop-tasks must be built with the feature `png`";
+    Err(io::Error::new(io::ErrorKind::Unsupported, reason))
 }
 
 /// Writes `content` under a temporary name in the same folder and renames it to `path`.
@@ -87,19 +64,24 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_ends_in_png_gets_pixels() {
+    #[cfg(not(feature = "png"))]
+    fn a_path_that_ends_in_png_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let svg = r##"<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20">
-            <rect width="40" height="20" fill="#fff"/><rect width="20" height="20" fill="#000"/></svg>"##;
-        let path = folder.path().join("a.PNG");
-        let has_fonts = load_fonts(&mut Database::new()).is_ok();
-        let written = write(&path, svg);
-        assert_eq!(written.is_ok(), has_fonts, "{written:?}");
-        if has_fonts {
-            let pixels = Pixmap::load_png(&path).unwrap();
-            assert_eq!([pixels.width(), pixels.height()], [80, 40]);
-            let red = |x| pixels.pixel(x, 20).unwrap().red();
-            assert_eq!([red(20), red(60)], [0, 255]);
+        let error = write(&folder.path().join("a.PNG"), "content").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+        assert!(error.to_string().contains("feature `png`"), "{error}");
+        assert!(names(folder.path()).is_empty());
+    }
+
+    #[test]
+    #[cfg(feature = "png")]
+    fn a_path_that_ends_in_png_gets_pixels_or_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let svg = r#"<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"/>"#;
+        let pixels = png(svg);
+        assert_eq!(write(&folder.path().join("a.PNG"), svg).is_ok(), pixels.is_ok());
+        if let Ok(pixels) = pixels {
+            assert_eq!(fs::read(folder.path().join("a.PNG")).unwrap(), pixels);
         }
         assert!(write(&folder.path().join("b.png"), "no figure").is_err());
         assert!(!folder.path().join("b.png").exists());

@@ -8,9 +8,10 @@ pub use state::EpropState;
 use std::ops::Range;
 
 use burn::module::Module;
+use burn::tensor::Tensor;
 
 use super::record::ChunkRecord;
-use super::{Estimate, GradientEstimator, OnlineEstimator, Schedule, check_batch};
+use super::{Estimate, GradientEstimator, OnlineEstimator, Prediction, Schedule, check_batch};
 use crate::autodiff::forget_replaced_weights;
 use crate::batch::Batch;
 use crate::cell::Cell;
@@ -49,6 +50,7 @@ impl Eprop {
     /// # Panics
     ///
     /// If the objective is not [valid](Objective::validate).
+    #[track_caller]
     pub fn new(objective: Objective, signal: impl LearningSignal + 'static) -> Self {
         Self::boxed(objective, Box::new(signal))
     }
@@ -58,6 +60,7 @@ impl Eprop {
     /// # Panics
     ///
     /// If the objective is not [valid](Objective::validate).
+    #[track_caller]
     pub fn boxed(objective: Objective, signal: Box<dyn LearningSignal>) -> Self {
         let settings = Settings { objective: objective.checked(), chunk: None, outputs: false };
         Self { signal, settings }
@@ -69,6 +72,7 @@ impl Eprop {
     /// # Panics
     ///
     /// If `steps` is 0.
+    #[track_caller]
     pub fn with_chunk(self, steps: usize) -> Self {
         assert!(steps > 0, "a chunk has at least one step");
         Self { settings: Settings { chunk: Some(steps), ..self.settings }, ..self }
@@ -80,6 +84,7 @@ impl Eprop {
     }
 
     /// As [`estimate`](GradientEstimator::estimate); `observer` sees each chunk, of all sequences together.
+    #[track_caller]
     pub fn estimate_observed<C: Cell>(
         &mut self,
         network: &Network<C>,
@@ -95,6 +100,7 @@ impl Eprop {
     }
 
     /// As [`feed`](OnlineEstimator::feed); `observer` sees each chunk.
+    #[track_caller]
     pub fn feed_observed<C: Cell>(
         &mut self,
         network: &Network<C>,
@@ -115,6 +121,7 @@ impl<C: Cell> GradientEstimator<C> for Eprop {
         &self.settings.objective
     }
 
+    #[track_caller]
     fn estimate(&mut self, network: &Network<C>, batch: &Batch) -> Estimate {
         check_batch(network, batch);
         forget_replaced_weights(network);
@@ -154,6 +161,7 @@ impl<C: Cell> OnlineEstimator<C> for Eprop {
         EpropState::new(&network.valid(), batch, self.settings.objective, self.signal.clone())
     }
 
+    #[track_caller]
     fn feed(&mut self, network: &Network<C>, state: &mut EpropState, piece: &Batch) -> Estimate {
         let on_cpu = kernel::is_on_cpu(&network.readout.weight.val().without_autodiff());
         let settings = self.settings;
@@ -165,13 +173,27 @@ impl<C: Cell> OnlineEstimator<C> for Eprop {
             settings.finish(&network, state, sums)
         })
     }
+
+    #[track_caller]
+    fn predict(&self, network: &Network<C>, state: &EpropState, inputs: Tensor<3>) -> Prediction {
+        network.check_inputs(&inputs);
+        state.network.check(network, inputs.dims()[0]);
+        let on_cpu = kernel::is_on_cpu(&network.readout.weight.val().without_autodiff());
+        let (settings, network) = (self.settings, network.valid());
+        kernel::in_pool(on_cpu, move || settings.predict(&network, state, inputs))
+    }
 }
 
 /// # Panics
 ///
 /// If batch, network, state and objective do not fit each other.
+#[track_caller]
 fn check<C: Cell>(network: &Network<C>, state: &EpropState, batch: &Batch, objective: &Objective) {
     check_batch(network, batch);
+    if let Some(simulation) = batch.simulation() {
+        let (then, now) = (simulation.time, state.time);
+        assert_eq!(then, now, "a piece predicted at step {then} of a stream that is at step {now}");
+    }
     state.network.check(network, batch.size());
     let (held, asked) = (!state.voltage_traces.is_empty(), objective.voltage.is_some());
     assert_eq!(held, asked, "voltage regularisation of the state: {held}, of the objective: {asked}");

@@ -8,9 +8,10 @@ use crate::batch::{Batch, BatchChunk};
 use crate::cell::Cell;
 use crate::eligibility::{Chunk, EligibilityTraces, Presynaptic, SummedTraces, Synapses};
 use crate::estimator::record::{ChunkRecord, LayerRecord};
-use crate::estimator::{Estimate, Schedule, loss_divisor, voltage_excess};
+use crate::estimator::{Estimate, Prediction, Schedule, Simulation, loss_divisor, voltage_excess};
 use crate::loss::Objective;
 use crate::network::{LayerChunk, Network, NetworkChunk, Purpose};
+use crate::readout::ReadoutGradient;
 use crate::signal::{LearningSignal, SignalContext, register_feedback};
 
 /// How sequences are gone through.
@@ -27,8 +28,7 @@ pub(super) struct Sums {
     /// What pulls voltages, by layer, and half the sum of their squared excesses.
     voltages: Vec<Option<Tensor<2>>>,
     voltage_loss: Option<Tensor<1>>,
-    readout_weight: Option<Tensor<2>>,
-    readout_bias: Option<Tensor<1>>,
+    readout: Option<ReadoutGradient>,
     loss: Option<Tensor<1>>,
     outputs: Vec<Tensor<3>>,
 }
@@ -48,18 +48,21 @@ impl Settings {
         let steps = batch.steps();
         let mut sums = Sums::new(network.layers.len());
         state.spikes.add_steps(&batch.lengths());
-        let suited = || Schedule::suited_to(network, batch.size(), steps, 1).chunk;
-        let length = self.chunk.unwrap_or_else(suited);
+        let length = self.chunk_steps(network, batch.size(), steps);
         for start in (0..steps).step_by(length) {
             let end = (start + length).min(steps);
             let chunk = batch.chunk(start..end, divisor, dtype);
-            let purpose = match (&observer, self.objective.voltage) {
-                (Some(_), _) => Purpose::Record,
-                (None, Some(_)) => Purpose::Steps,
-                (None, None) => Purpose::Traces,
-            };
+            let purpose = if observer.is_some() { Purpose::Record } else { self.purpose() };
             let keep = keep || end < steps;
-            let record = self.advance(network, state, chunk, &mut sums, keep, purpose);
+            let simulated = batch.simulation().filter(|_| observer.is_none());
+            let run = match simulated.and_then(|simulation| simulation.chunks.get(start / length)) {
+                Some((run, after)) => {
+                    state.network = after.clone();
+                    run.clone()
+                }
+                None => network.advance(&mut state.network, chunk.inputs.clone(), purpose),
+            };
+            let record = self.advance(network, state, chunk, run, &mut sums, keep, purpose);
             if let (Some(observer), Some(record)) = (observer.as_mut(), record) {
                 observer(record);
             }
@@ -70,18 +73,52 @@ impl Settings {
         sums
     }
 
-    /// Simulates a chunk, and learns from it.
+    /// What a run that nobody observes is for.
+    fn purpose(self) -> Purpose {
+        if self.objective.voltage.is_some() { Purpose::Steps } else { Purpose::Traces }
+    }
+
+    /// Runs through the inputs [batch, time, inputs] of a stream's next piece, in the chunks in which [`run`](Self::run) goes
+    /// through it.
+    pub(super) fn predict<C: Cell>(
+        self,
+        network: &Network<C>,
+        state: &EpropState,
+        inputs: Tensor<3>,
+    ) -> Prediction {
+        let [batch, steps, _] = inputs.dims();
+        let time_major =
+            inputs.clone().without_autodiff().cast(network.readout.weight.dtype()).swap_dims(0, 1);
+        let mut after = state.network.clone();
+        let advance = |chunk| {
+            let run = network.advance(&mut after, chunk, self.purpose());
+            (run, after.clone())
+        };
+        let chunks = time_major.split(self.chunk_steps(network, batch, steps), 0);
+        let chunks: Vec<_> = chunks.into_iter().map(advance).collect();
+        let outputs = Tensor::cat(chunks.iter().map(|(run, _)| run.outputs.clone()).collect(), 0);
+        let simulation = Simulation { time: state.time, chunks };
+        Prediction::new(inputs, outputs.swap_dims(0, 1), Some(simulation))
+    }
+
+    /// Steps of a chunk.
+    fn chunk_steps<C: Cell>(self, network: &Network<C>, batch: usize, steps: usize) -> usize {
+        self.chunk.unwrap_or_else(|| Schedule::suited_to(network, batch, steps, 1).chunk)
+    }
+
+    /// Learns from the run through a chunk.
+    #[allow(clippy::too_many_arguments, reason = "a chunk, its run, and what becomes of them")]
     fn advance<C: Cell>(
         self,
         network: &Network<C>,
         state: &mut EpropState,
         chunk: BatchChunk,
+        run: NetworkChunk,
         sums: &mut Sums,
         keep: bool,
         purpose: Purpose,
     ) -> Option<ChunkRecord> {
-        let NetworkChunk { layers, neurons, outputs } =
-            network.advance(&mut state.network, chunk.inputs.clone(), purpose);
+        let NetworkChunk { layers, neurons, outputs } = run;
         let (error, value) = self.error(&chunk, &outputs);
         add(&mut sums.loss, value);
         let time = state.time..state.time + outputs.dims()[0];
@@ -93,8 +130,7 @@ impl Settings {
         });
 
         if let Some(gradient) = state.readout.advance(&network.readout, error.clone(), neurons) {
-            add(&mut sums.readout_weight, gradient.weight);
-            add(&mut sums.readout_bias, gradient.bias);
+            ReadoutGradient::add(&mut sums.readout, gradient);
         }
         let mut first = 0;
         let mut records = Vec::new();
@@ -166,12 +202,9 @@ impl Settings {
             }
             layer.register(gradient, &mut gradients);
         }
-        let readout_weight = sums.readout_weight.unwrap_or_else(|| network.readout.weight.val().zeros_like());
-        register_feedback(state.signal.as_ref(), network, &readout_weight, &mut gradients);
-        gradients.register(network.readout.weight.id, readout_weight);
-        if let Some(bias) = &network.readout.bias {
-            gradients.register(bias.id, sums.readout_bias.unwrap_or_else(|| bias.val().zeros_like()));
-        }
+        let readout = sums.readout.unwrap_or_else(|| ReadoutGradient::zeros(&network.readout));
+        register_feedback(state.signal.as_ref(), network, &readout.weight, &mut gradients);
+        readout.register(&network.readout, &mut gradients);
         let rate_loss = self.objective.rate.map_or(0.0, |rate| state.spikes.loss(&rate).into_scalar::<f64>());
         Estimate {
             loss: sums.loss.map_or(0.0, |loss| loss.into_scalar::<f64>()),
@@ -271,8 +304,7 @@ impl Sums {
             other.into_iter().for_each(|other| add(mine, other));
         }
         other.voltage_loss.into_iter().for_each(|other| add(&mut self.voltage_loss, other));
-        other.readout_weight.into_iter().for_each(|other| add(&mut self.readout_weight, other));
-        other.readout_bias.into_iter().for_each(|other| add(&mut self.readout_bias, other));
+        other.readout.into_iter().for_each(|other| ReadoutGradient::add(&mut self.readout, other));
         other.loss.into_iter().for_each(|other| add(&mut self.loss, other));
         self.outputs.extend(other.outputs);
         self
@@ -283,8 +315,7 @@ impl Sums {
             layers: vec![None; layers],
             voltages: vec![None; layers],
             voltage_loss: None,
-            readout_weight: None,
-            readout_bias: None,
+            readout: None,
             loss: None,
             outputs: Vec::new(),
         }
