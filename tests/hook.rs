@@ -34,7 +34,7 @@ fn a_refused_piece_leaves_the_stream_where_it_was() {
     assert!(report.non_finite.is_some());
     let (network, _) = stream.feed(1e-2, network, &batch(None).piece(20..40));
 
-    let start = network();
+    let start = eprop_tests::streams::network();
     let (start, _) = reference.feed(1e-2, start, &batch(None).piece(0..20));
     let (start, _) = reference.feed(1e-2, start, &batch(None).piece(20..40));
     assert_eq!(weights(&network), weights(&start));

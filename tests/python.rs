@@ -41,7 +41,7 @@ fn normalized(case: Case) -> Case {
     Case { input_normalization: InputNormalization::OneMinusDecay, ..case }
 }
 
-fn trial<C: Cell>(name: &str, build: Build<C>, case: Case) -> Trial {
+fn trial<C: Cell + 'static>(name: &str, build: Build<C>, case: Case) -> Trial {
     Trial::ignorable_test(format!("python: {name}"), move || {
         if !Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success()) {
             return Ok(Completion::ignored_with("there is no python3"));
