@@ -139,6 +139,30 @@ fn a_hook_for_whole_sequences_goes_on() {
     assert_eq!((learner.updates(), fresh.updates()), (2, 2));
 }
 
+/// Gradients that wait for an update are not lost.
+#[test]
+fn accumulated_gradients_are_carried_along() {
+    let (_folder, path) = place("accumulated.bpk");
+    let hook = || self::hook().with_accumulation(3);
+    let pieces = |hook: &mut OptimizerHook<Eprop>, mut model: Network<Alif>, count| {
+        for _ in 0..count {
+            model = hook.step(1e-2, model, &batch(None)).0;
+        }
+        model
+    };
+    let mut learner = hook();
+    let model = pieces(&mut learner, network(), 5);
+    assert_eq!(learner.updates(), 1);
+    learner.save_checkpoint(&model, None, &path).expect("saved");
+    let straight = pieces(&mut learner, model, 1);
+    // What waits in the hook that is filled is gone.
+    let mut fresh = hook();
+    let other = pieces(&mut fresh, network(), 1);
+    let model = fresh.load_checkpoint(&other, None, &path).expect("loaded");
+    assert_eq!(weights(&pieces(&mut fresh, model, 1)), weights(&straight));
+    assert_eq!((learner.updates(), fresh.updates()), (2, 2));
+}
+
 /// What was refused.
 fn misfit<T>(result: Result<T, CheckpointError>) -> Misfit {
     match result.map(|_| ()).expect_err("refused") {
@@ -257,7 +281,11 @@ fn another_hook_or_schedule_is_refused() {
     let network = network();
     let objective = Objective::sum(Loss::MeanSquaredError);
     let load = |hook: OptimizerHook<Eprop>, batch: usize, schedule: Option<ModuleLrScheduler>| {
-        hook.into_stream(&network, batch).load_checkpoint(&network, schedule.as_ref().cloned().as_mut(), &path)
+        hook.into_stream(&network, batch).load_checkpoint(
+            &network,
+            schedule.as_ref().cloned().as_mut(),
+            &path,
+        )
     };
     let (named, error) = part(load(self::hook(), BATCH + 1, Some(self::schedule())));
     assert!(named == "state" && error.to_string().contains("`network.layers.0.hidden.0`"), "{error}");

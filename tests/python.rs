@@ -7,10 +7,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use burn::tensor::{DType, Device, TensorCreationOptions};
+use burn_eprop::Cell;
 use burn_eprop::cell::InputNormalization;
 use burn_eprop::estimator::{evaluate, mean_firing_rate};
 use burn_eprop::interchange::save;
-use burn_eprop::Cell;
 use eprop_tests::case::{Build, Case, Problem};
 use eprop_tests::cells;
 use eprop_tests::findings::values;
@@ -25,7 +25,11 @@ const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../book/python/forwa
 fn main() {
     let trials = vec![
         trial("LIF", cells::lif, Case { refractory_steps: 3, ..case(1) }),
-        trial("LIF with a time constant each", cells::lif_per_neuron, Case { normalized_readout: true, ..case(2) }),
+        trial(
+            "LIF with a time constant each",
+            cells::lif_per_neuron,
+            Case { normalized_readout: true, ..case(2) },
+        ),
         trial("ALIF", cells::alif, Case { refractory_steps: 1, bias: false, ..case(3) }),
         trial("ALIF with constants each", cells::alif_per_neuron, normalized(case(4))),
         trial("LSTM", cells::lstm, Case { tau_out_ms: None, ..case(5) }),
@@ -67,7 +71,10 @@ fn runs_alike<C: Cell>(build: Build<C>, case: &Case) -> Result<(), Failed> {
     assert!(largest < TOLERANCE, "{largest:e}");
     // Neurons that are silent, or without recurrence, could not differ.
     let rates = evaluate(network, batch, objective).firing_rates;
-    assert!(rates.iter().all(|rates| mean_firing_rate(std::slice::from_ref(rates)).abs() > 0.01), "{rates:?}");
+    assert!(
+        rates.iter().all(|rates| mean_firing_rate(std::slice::from_ref(rates)).abs() > 0.01),
+        "{rates:?}"
+    );
     let alone = problem.clone().without_recurrence().network.forward(batch.inputs().clone());
     assert_ne!(values(&alone), expected);
     Ok(())

@@ -15,7 +15,11 @@ impl Log for Listener {
 
     fn log(&self, record: &Record) {
         if self.enabled(record.metadata()) {
-            SAID.lock().expect("never held in a panic").push(format!("{}: {}", record.level(), record.args()));
+            SAID.lock().expect("never held in a panic").push(format!(
+                "{}: {}",
+                record.level(),
+                record.args()
+            ));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Gradients of several batches, together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
@@ -47,17 +47,22 @@ impl Accumulation {
         let mut batches = self.batches as f64;
         archive.number("batches", &mut batches);
         self.batches = batches as usize;
-        module.visit(&mut Naming { sum: &mut self.gradients, archive });
+        module.visit(&mut Naming { sum: &mut self.gradients, named: HashSet::new(), archive });
     }
 }
 
 struct Naming<'a> {
     sum: &'a mut HashMap<ParamId, Tensor<1>>,
+    /// A parameter may be in several places of a module.
+    named: HashSet<ParamId>,
     archive: &'a mut Archive,
 }
 
 impl ModuleVisitor for Naming<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if !self.named.insert(param.id) {
+            return;
+        }
         let mut gradient = self.sum.remove(&param.id);
         let size = param.val().dims().iter().product();
         self.archive.optional(&format!("gradients.{}", param.id.val()), &mut gradient, [size]);

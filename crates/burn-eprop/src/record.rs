@@ -50,6 +50,7 @@ pub fn load_module<M: Module>(module: M, bytes: Vec<u8>) -> Result<M, RecordErro
     let found = Pack::read(bytes.clone())?;
     let own = Pack::read(module.clone().into_record().into_bytes().map_err(damaged)?)?;
     found.check(&own)?;
+    found.check_whole(&own)?;
     // Parameters that are one and the same in the module, and no others, share an identifier.
     let ids = |pack: &Pack, name: &String| pack.tensors.get(name).and_then(|tensor| tensor.param_id);
     let pairs: BTreeSet<_> = own.tensors.keys().map(|name| (ids(&own, name), ids(&found, name))).collect();
@@ -93,9 +94,7 @@ pub fn load_scheduler(
     let own = Pack::read(scheduler.to_record().into_bytes().map_err(damaged)?)?;
     let found = Pack::read(bytes.clone())?;
     found.check(&own)?;
-    if let Some(name) = own.names().find(|name| !found.scalars.contains_key(*name)) {
-        return Err(RecordError::Mismatch { part: name.clone() });
-    }
+    found.check_whole(&own)?;
     Ok(scheduler.load_record(LrSchedulerRecord::from_bytes(bytes).map_err(damaged)?))
 }
 
@@ -134,6 +133,15 @@ impl Pack {
 
     fn names(&self) -> impl Iterator<Item = &String> {
         self.tensors.keys().chain(self.scalars.keys())
+    }
+
+    /// Whether all that is in `own` is there.
+    fn check_whole(&self, own: &Self) -> Result<(), RecordError> {
+        let has = |name: &&String| self.tensors.contains_key(*name) || self.scalars.contains_key(*name);
+        match own.names().find(|name| !has(name)) {
+            Some(name) => Err(RecordError::Mismatch { part: name.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// Whether there is nothing that is not in `own` as well, alike in all but the values.

@@ -188,7 +188,8 @@ impl Checkpoint {
     /// If they are missing or damaged, of another module, or hold NaN or infinity; or if what else is here belongs to other parameters.
     pub fn module<M: Module>(&self, module: &M) -> Result<M, Misfit> {
         let record = self.needed(MODEL)?.to_vec();
-        let module = load_module(module.clone(), record).map_err(|error| Misfit::Part { part: MODEL, error })?;
+        let module =
+            load_module(module.clone(), record).map_err(|error| Misfit::Part { part: MODEL, error })?;
         self.check_pair(&module)?;
         Ok(module)
     }

@@ -37,7 +37,10 @@ impl<E, S> OptimizerHook<E, S> {
             let checkpoint = checkpoint.with_optimizer(&self.optimizer)?.with_state(&self.state)?;
             let waiting = Waiting { model, accumulated: self.accumulated.clone() };
             let checkpoint = checkpoint.with_carried(ACCUMULATED, &waiting)?;
-            scheduler.map_or(Ok(checkpoint.clone()), |scheduler| checkpoint.with_scheduler(scheduler))
+            match scheduler {
+                Some(scheduler) => checkpoint.with_scheduler(scheduler),
+                None => Ok(checkpoint),
+            }
         };
         save(checkpoint(), path.as_ref())
     }
@@ -130,12 +133,15 @@ impl<E, S> OptimizerHook<E, S> {
     }
 
     /// Resumes from a record of the hook alone, which earlier versions wrote beside a record of the network. Nothing in the two files tells
-    /// whether they are of the same network at the same step: a warning to the [`log`] says so.
+    /// whether they are of the same network at the same step: a warning to the [`log`] says so. Nor do they say how many
+    /// [updates](Self::updates) there were.
     ///
     /// # Errors
     ///
     /// If the file cannot be read, or is of another kind of hook.
-    #[deprecated(note = "two files may be of different steps, and nothing tells; `save_checkpoint` writes one")]
+    #[deprecated(
+        note = "two files may be of different steps, and nothing tells; `save_checkpoint` writes one"
+    )]
     pub fn load(
         mut self,
         path: impl AsRef<Path>,
@@ -179,8 +185,7 @@ fn options<M: RecurrentModel>(model: &M) -> TensorCreationOptions {
 }
 
 fn save(checkpoint: Result<Checkpoint, RecordError>, path: &Path) -> Result<(), CheckpointError> {
-    let failed =
-        |error: RecordError| CheckpointError::Write { path: path.into(), reason: error.to_string() };
+    let failed = |error: RecordError| CheckpointError::Write { path: path.into(), reason: error.to_string() };
     checkpoint.map_err(failed)?.save(path)
 }
 
