@@ -148,8 +148,9 @@ fn a_stream_that_was_saved_goes_on() {
     let path = folder.path().join("stream.bpk");
     let mut first = hook();
     feed(&mut first, 0..12);
-    first.save(&path).expect("written");
-    let mut resumed = hook().load(&path, &network).expect("read");
+    first.save_state(&network, &path).expect("written");
+    let mut resumed = hook();
+    resumed.load_state(&network, &path).expect("read");
     assert_eq!(feed(&mut resumed, 12..24), feed(&mut first, 12..24));
 }
 

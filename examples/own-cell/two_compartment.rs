@@ -8,7 +8,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use burn_eprop::Cell;
-use burn_eprop::cell::{CellState, Linearization, Transition, linearize_by_autodiff};
+use burn_eprop::cell::{CellState, Constants, Linearization, Transition, linearize_by_autodiff};
 use burn_eprop::surrogate::PseudoDerivative;
 
 const SOMA_DECAY: f64 = 0.9; // α
@@ -65,6 +65,14 @@ impl Cell for TwoCompartment {
         CellState { output: spikes + (y.clone() - y.detach()), hidden: vec![v, d], carried: vec![] }
     }
     // ANCHOR_END: step
+
+    // ANCHOR: constants
+    fn constants(&self) -> Option<Constants> {
+        let decays = Constants::new().with("soma_decay", SOMA_DECAY).with("dendrite_decay", DENDRITE_DECAY);
+        let gains = decays.with("dendrite_gain", DENDRITE_GAIN).with("coupling", COUPLING);
+        Some(gains.with("threshold", THRESHOLD).with("pseudo_derivative", PseudoDerivative::default()))
+    }
+    // ANCHOR_END: constants
 
     // ANCHOR: linearize
     // Nothing needs this: without it, e-prop learns the same by the derivatives of `step` that autodiff finds, only slower.

@@ -34,7 +34,7 @@ const CUTS: usize = 1000;
 /// Faults of a format that are told.
 const TOLD: usize = 5;
 
-const FORMATS: [fn() -> Format; 18] = [
+const FORMATS: [fn() -> Format; 19] = [
     recordings::wav,
     recordings::rates,
     recordings::sphere,
@@ -45,6 +45,7 @@ const FORMATS: [fn() -> Format; 18] = [
     data_sets::text,
     records::stream,
     records::windows,
+    records::hook_alone,
     records::network_parameters,
     records::checkpoint,
     fixtures::tensors,

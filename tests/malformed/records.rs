@@ -2,19 +2,22 @@
 
 use std::path::Path;
 
+use burn::module::Module;
 use burn::optim::{AdamConfig, ModuleOptimizer};
 use burn::tensor::{Device, Tensor};
 use burn_eprop::carried::Carried;
 use burn_eprop::cell::{Alif, AlifConfig};
+use burn_eprop::checkpoint::Checkpoint;
 use burn_eprop::estimator::{BoundaryLearning, Eprop, Eprop3};
 use burn_eprop::loss::{RateAveraging, RateRegularization};
 use burn_eprop::signal::Symmetric;
 use burn_eprop::synthetic_gradient::SyntheticGradientConfig;
 use burn_eprop::{Batch, Loss, Network, NetworkConfig, Objective, OnlineEstimator, OptimizerHook};
-use eprop_cli::checkpoint::{CHECKPOINT, Checkpoint};
+use eprop_cli::checkpoint::{CHECKPOINT, Checkpoint as RunCheckpoint};
 use eprop_cli::model;
 use eprop_cli::run_folder::RunFolder;
 use eprop_cli::table::Table;
+use eprop_tests::streams;
 
 use crate::format::{Format, reader, replaced};
 
@@ -49,22 +52,59 @@ where
     assert!(report.gradient_norm > 0.0);
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("a.bpk");
-    stream.save(&path).expect("saved");
+    stream.save_checkpoint(&network, None, &path).expect("saved");
     let sound = std::fs::read(path).expect("saved");
     let read = move |path: &Path| {
-        let stream = hook().into_stream(&network, BATCH);
-        let mut stream = stream.load(path, &network).map_err(|error| error.to_string())?;
+        let mut stream = hook().into_stream(&network, BATCH);
+        with_right_checksum(path);
+        let loaded = stream.load_checkpoint(&network, None, path).map_err(|error| error.to_string())?;
         // What was accepted can be learnt from.
-        let _ = stream.feed(1e-2, network.clone(), &batch());
+        let _ = stream.feed(1e-2, loaded, &batch());
         Ok(())
     };
-    let refused = [burnpack_claims(&sound), forged(&sound)].concat();
+    let whole = Checkpoint::from_bytes(sound.clone()).expect("whole");
+    let claims = burnpack_claims(whole.part("model").expect("there")).into_iter();
+    let claims = claims.map(|model| whole.clone().with_part("model", model).to_bytes().expect("written"));
+    let refused = claims.chain(forged(&sound)).collect();
     Format {
         name,
         file: "a.bpk",
         sound: vec![sound],
         refused,
         variants: 2500,
+        read: reader("a.bpk", |_| (), read),
+    }
+}
+
+/// Without its checksum, a checkpoint is refused for that alone.
+fn with_right_checksum(path: &Path) {
+    let mut bytes = std::fs::read(path).expect("written");
+    let content = bytes.len().saturating_sub(4);
+    let checksum = crc32fast::hash(&bytes[..content]).to_le_bytes();
+    bytes.truncate(content);
+    bytes.extend(checksum);
+    std::fs::write(path, bytes).expect("written");
+}
+
+/// The record of a hook without its network, as earlier versions wrote it.
+pub(crate) fn hook_alone() -> Format {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join("records");
+    let sound = std::fs::read(fixtures.join("stream.bpk")).expect("a part of the project");
+    let network = streams::network().load_file(fixtures.join("network.bpk"));
+    let read = move |path: &Path| {
+        let stream = streams::hook().into_stream(&network, streams::BATCH);
+        #[allow(deprecated)]
+        let mut stream = stream.load(path, &network).map_err(|error| error.to_string())?;
+        let _ = stream.feed(1e-2, network.clone(), &streams::batch(None).piece(28..34));
+        Ok(())
+    };
+    let refused = burnpack_claims(&sound);
+    Format {
+        name: "record of a hook alone",
+        file: "a.bpk",
+        sound: vec![sound],
+        refused,
+        variants: 1000,
         read: reader("a.bpk", |_| (), read),
     }
 }
@@ -99,10 +139,10 @@ pub(crate) fn checkpoint() -> Format {
     let mut metrics = Table::new(["iteration", "loss"]);
     metrics.push(vec![1.0, 0.5]);
     let statistics = Some("patterns = 3");
-    let sound = Checkpoint::bytes(&trained, hook.optimizer(), &metrics, statistics).expect("a checkpoint");
+    let sound = RunCheckpoint::bytes(&trained, hook.optimizer(), &metrics, statistics).expect("a checkpoint");
     let read = move |path: &Path| {
         let folder = RunFolder::open(path.parent().expect("a folder"));
-        let checkpoint = Checkpoint::last(&folder, 10).map_err(|error| format!("{error:#}"))?;
+        let checkpoint = RunCheckpoint::last(&folder, 10).map_err(|error| format!("{error:#}"))?;
         let restored = checkpoint.expect("there is one").restore(trained.clone(), optimizer());
         // Who restores knows the file.
         let (network, optimizer) = restored.map_err(|error| format!("{}: {error:#}", path.display()))?;

@@ -1,10 +1,12 @@
 //! Gradients of several batches, together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
+
+use crate::carried::Archive;
 
 /// The weighted sum of the gradients of batches that wait for their update.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +39,34 @@ impl Accumulation {
         let mut taking = Taking { sum: gradients, factor, gradients: GradientsParams::new() };
         module.visit(&mut taking);
         taking.gradients
+    }
+
+    /// Names what waits for an update of a module, to be saved or filled in.
+    pub(crate) fn visit<M: Module>(&mut self, module: &M, archive: &mut Archive) {
+        archive.number("weight", &mut self.weight);
+        let mut batches = self.batches as f64;
+        archive.number("batches", &mut batches);
+        self.batches = batches as usize;
+        module.visit(&mut Naming { sum: &mut self.gradients, named: HashSet::new(), archive });
+    }
+}
+
+struct Naming<'a> {
+    sum: &'a mut HashMap<ParamId, Tensor<1>>,
+    /// A parameter may be in several places of a module.
+    named: HashSet<ParamId>,
+    archive: &'a mut Archive,
+}
+
+impl ModuleVisitor for Naming<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if !self.named.insert(param.id) {
+            return;
+        }
+        let mut gradient = self.sum.remove(&param.id);
+        let size = param.val().dims().iter().product();
+        self.archive.optional(&format!("gradients.{}", param.id.val()), &mut gradient, [size]);
+        self.sum.extend(gradient.map(|gradient| (param.id, gradient)));
     }
 }
 

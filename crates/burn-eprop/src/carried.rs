@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Tensor, TensorCreationOptions, TensorData};
+use burn::tensor::{Bytes, Tensor, TensorCreationOptions, TensorData};
+use burn_pack::{Reader, Writer};
+
+use crate::record::{RecordError, damaged};
 
 /// A state that can be saved and restored.
 ///
@@ -17,36 +20,76 @@ impl Carried for () {
     fn visit(&mut self, _archive: &mut Archive) {}
 }
 
+/// All parts of a state, by name: tensors, and numbers as tensors of one value. The potentials of the first layer's neurons in a stream of LIF neurons,
+/// for one, are `network.layers.0.hidden.0`, [batch, neurons].
+pub fn entries<S: Carried + Clone>(state: &S) -> BTreeMap<String, TensorData> {
+    let mut archive = Archive::writer();
+    state.clone().visit(&mut archive);
+    archive.entries
+}
+
+/// A state as a file's content.
+pub(crate) fn to_bytes<S: Carried + Clone>(state: &S) -> Result<Vec<u8>, RecordError> {
+    let tensors = entries(state).into_iter().map(|(name, data)| {
+        let (bytes, shape, dtype) = data.into_parts();
+        burn_pack::Tensor::new(name, dtype, shape, None, bytes)
+    });
+    Ok(Writer::new(tensors.collect()).into_bytes().map_err(damaged)?.to_vec())
+}
+
+/// The parts of a state from a file's content.
+pub(crate) fn read_entries(bytes: Vec<u8>) -> Result<BTreeMap<String, TensorData>, RecordError> {
+    let reader = Reader::from_bytes(Bytes::from_bytes_vec(bytes)).map_err(damaged)?;
+    let parts = reader.into_tensors().map_err(damaged)?.into_iter().map(|tensor| {
+        let (name, dtype, shape, _, bytes) = tensor.into_parts().map_err(damaged)?;
+        Ok((name, TensorData::try_from_bytes(bytes, shape, dtype).map_err(damaged)?))
+    });
+    parts.collect()
+}
+
+/// A state with its parts replaced, with tensors on the given device.
+pub(crate) fn from_entries<S: Carried + Clone>(
+    state: &S,
+    entries: BTreeMap<String, TensorData>,
+    options: TensorCreationOptions,
+) -> Result<S, RecordError> {
+    let mut archive = Archive::reader(entries, options);
+    let mut filled = state.clone();
+    filled.visit(&mut archive);
+    match archive.fault() {
+        Some(fault) => Err(fault),
+        None => Ok(filled),
+    }
+}
+
 /// Named tensors of a state, being written or being read.
 #[derive(Debug)]
 pub struct Archive {
     entries: BTreeMap<String, TensorData>,
     path: Vec<String>,
     reading: Option<TensorCreationOptions>,
-    unfit: Vec<String>,
+    faults: Vec<RecordError>,
 }
 
 impl Archive {
     /// An archive that takes a state down.
-    pub(crate) fn writer() -> Self {
-        Self { entries: BTreeMap::new(), path: Vec::new(), reading: None, unfit: Vec::new() }
+    fn writer() -> Self {
+        Self { entries: BTreeMap::new(), path: Vec::new(), reading: None, faults: Vec::new() }
     }
 
     /// An archive that fills a state in, with tensors on the given device.
-    pub(crate) fn reader(entries: BTreeMap<String, TensorData>, options: TensorCreationOptions) -> Self {
-        Self { entries, path: Vec::new(), reading: Some(options), unfit: Vec::new() }
+    fn reader(entries: BTreeMap<String, TensorData>, options: TensorCreationOptions) -> Self {
+        Self { entries, path: Vec::new(), reading: Some(options), faults: Vec::new() }
     }
 
-    /// What was taken down.
-    pub(crate) fn into_entries(self) -> BTreeMap<String, TensorData> {
-        self.entries
+    /// What is wrong first: a part that was to be filled in and was not there or does not fit, or that was there and not asked for.
+    fn fault(mut self) -> Option<RecordError> {
+        let unused = self.entries.into_keys().next().map(|part| RecordError::Mismatch { part });
+        if self.faults.is_empty() { unused } else { Some(self.faults.swap_remove(0)) }
     }
 
-    /// The first part that was to be filled in and was not there or does not fit, or that was there and not asked
-    /// for.
-    pub(crate) fn mismatch(&self) -> Option<&str> {
-        let unused = self.entries.keys().next().filter(|_| self.reading.is_some());
-        self.unfit.first().or(unused).map(String::as_str)
+    fn misfit(&mut self, part: String) {
+        self.faults.push(RecordError::Mismatch { part });
     }
 
     /// A part of the state that has parts of its own.
@@ -66,7 +109,8 @@ impl Archive {
         let values = self.entries.remove(&name).and_then(|data| data.try_into_vec::<f64>().ok());
         match values.as_deref() {
             Some([value]) if value.is_finite() => *number = *value,
-            _ => self.unfit.push(name),
+            Some([_]) => self.faults.push(RecordError::NonFinite { part: name }),
+            _ => self.misfit(name),
         }
     }
 
@@ -75,7 +119,7 @@ impl Archive {
         let mut found = value;
         self.number(name, &mut found);
         if found != value {
-            self.unfit.push(self.name(name));
+            self.misfit(self.name(name));
         }
     }
 
@@ -87,12 +131,14 @@ impl Archive {
             return;
         };
         let fits = |data: &TensorData| {
-            let alike = data.shape().as_slice() == tensor.dims() && Some(data.dtype()) == options.dtype;
-            alike && data.iter::<f64>().all(f64::is_finite)
+            data.shape().as_slice() == tensor.dims() && Some(data.dtype()) == options.dtype
         };
         match self.entries.remove(&name).filter(fits) {
-            Some(data) => *tensor = Tensor::from_data(data, options),
-            None => self.unfit.push(name),
+            Some(data) if data.iter::<f64>().all(f64::is_finite) => {
+                *tensor = Tensor::from_data(data, options);
+            }
+            Some(_) => self.faults.push(RecordError::NonFinite { part: name }),
+            None => self.misfit(name),
         }
     }
 
@@ -116,7 +162,7 @@ impl Archive {
         let stored = stored.map(|data| std::array::from_fn(|dimension| data.shape()[dimension]));
         match shape.into().or(stored) {
             Some(shape) => self.tensor(name, tensor.insert(Tensor::zeros(shape, options))),
-            None => self.unfit.push(self.name(name)),
+            None => self.misfit(self.name(name)),
         }
     }
 
@@ -140,7 +186,7 @@ impl Archive {
             let length = length as usize;
             if length > self.entries.len() {
                 // A torn length must not allocate: every item has an entry.
-                self.unfit.push(self.name(name));
+                self.misfit(self.name(name));
                 return;
             }
             list.resize_with(length, empty);

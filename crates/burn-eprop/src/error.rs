@@ -50,3 +50,15 @@ pub struct NonFinite {
     /// What holds the value: `inputs`, `targets`, `loss`, or the gradient of a named parameter.
     pub what: String,
 }
+
+/// A constant, or the kind of a cell, is another one in a file than in the network.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}` is {found} in the file, but {expected} in the network")]
+pub struct Disagreement {
+    /// What differs, such as `layers.0.constants.tau_membrane_ms`.
+    pub field: String,
+    /// The file's value, as JSON; `missing` where it has none.
+    pub found: String,
+    /// The network's value, likewise.
+    pub expected: String,
+}

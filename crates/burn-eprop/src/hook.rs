@@ -1,18 +1,15 @@
 //! The optimizer hook: an estimator and a Burn optimizer where `loss.backward()` and
 //! `optimizer.step()` stood.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+mod checkpoint;
 
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
-use burn::module::{Module, list_param_ids};
+use burn::module::list_param_ids;
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::{Bytes, DType, Tensor, TensorData};
-use burn_pack::{Reader, Writer};
+use burn::tensor::Tensor;
 
 use crate::accumulation::Accumulation;
 use crate::batch::Batch;
-use crate::carried::{Archive, Carried};
 use crate::cell::Cell;
 use crate::error::NonFinite;
 use crate::estimator::{Estimate, GradientEstimator, OnlineEstimator, Prediction};
@@ -20,12 +17,6 @@ use crate::gradients::{scale, survey};
 use crate::loss::{Objective, Reduction};
 use crate::model::RecurrentModel;
 use crate::network::Network;
-use crate::record::{RecordError, load_optimizer};
-
-/// Name of the optimizer's part of a record.
-const OPTIMIZER: &str = "optimizer";
-/// Prefix of the stream's part of a record.
-const STREAM: &str = "stream.";
 
 /// Owns an estimator, a Burn optimizer and, while a stream is learnt from, the stream's state `S`.
 ///
@@ -37,6 +28,7 @@ pub struct OptimizerHook<E, S = ()> {
     estimator: E,
     optimizer: ModuleOptimizer,
     state: S,
+    updates: u64,
     /// The largest norm of all gradients together.
     largest_norm: Option<f64>,
     /// Batches of an update.
@@ -65,27 +57,6 @@ pub struct Report {
     /// Whether the optimizer has changed the weights: not if a value is not finite, nor while gradients
     /// [accumulate](OptimizerHook::with_accumulation).
     pub updated: bool,
-}
-
-/// A record cannot be saved or resumed.
-#[derive(Debug, thiserror::Error)]
-pub enum HookRecordError {
-    /// The file cannot be written, read or understood.
-    #[error("{}: {reason}", path.display())]
-    File {
-        /// The record.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The record belongs to another kind of state, or holds NaN or infinity.
-    #[error("{} does not fit: `{part}` is missing, unexpected or damaged", path.display())]
-    Mismatch {
-        /// The record.
-        path: PathBuf,
-        /// The first part that does not fit.
-        part: String,
-    },
 }
 
 /// The state of a stream from which an estimator learns: what a hook has after [`OptimizerHook::into_stream`].
@@ -182,7 +153,7 @@ impl<E> OptimizerHook<E> {
     /// A hook for whole sequences.
     pub fn new(optimizer: ModuleOptimizer, estimator: E) -> Self {
         let accumulated = Accumulation::default();
-        Self { estimator, optimizer, state: (), largest_norm: None, batches: 1, accumulated }
+        Self { estimator, optimizer, state: (), updates: 0, largest_norm: None, batches: 1, accumulated }
     }
 
     /// Turns to a stream of `batch` parallel sequences.
@@ -191,8 +162,8 @@ impl<E> OptimizerHook<E> {
         E: OnlineEstimator<C>,
     {
         let state = self.estimator.start(network, batch);
-        let Self { estimator, optimizer, largest_norm, batches, accumulated, .. } = self;
-        OptimizerHook { estimator, optimizer, state, largest_norm, batches, accumulated }
+        let Self { estimator, optimizer, updates, largest_norm, batches, accumulated, .. } = self;
+        OptimizerHook { estimator, optimizer, state, updates, largest_norm, batches, accumulated }
     }
 }
 
@@ -233,6 +204,11 @@ impl<E, S> OptimizerHook<E, S> {
     /// The optimizer.
     pub fn optimizer(&self) -> &ModuleOptimizer {
         &self.optimizer
+    }
+
+    /// How many updates of weights this hook has made, or the one from whose checkpoint it goes on.
+    pub fn updates(&self) -> u64 {
+        self.updates
     }
 
     /// Learns from a batch of whole sequences: estimates the gradients of a network, or of one in both directions, and
@@ -368,88 +344,10 @@ impl<E, S> OptimizerHook<E, S> {
             gradients = scale(&model, gradients, largest / norm);
         }
         let model = self.optimizer.step(lr, model, gradients);
+        self.updates += 1;
         report.updated = true;
         (model.after_update(&self.estimator), report)
     }
-
-    /// Saves the optimizer and the stream's state as one file. The file is written beside `path` and then
-    /// renamed, so that an earlier record is never torn.
-    ///
-    /// # Errors
-    ///
-    /// If the file cannot be written.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), HookRecordError>
-    where
-        S: Carried + Clone,
-    {
-        let path = path.as_ref();
-        let failed = |reason: String| HookRecordError::File { path: path.into(), reason };
-        let mut archive = Archive::writer();
-        self.state.clone().visit(&mut archive);
-        let optimizer = self.optimizer.into_bytes().map_err(|error| failed(error.to_string()))?;
-        let size = vec![optimizer.len()];
-        let mut tensors = vec![burn_pack::Tensor::new(OPTIMIZER.into(), DType::U8, size, None, optimizer)];
-        for (name, data) in archive.into_entries() {
-            let (bytes, shape, dtype) = data.into_parts();
-            tensors.push(burn_pack::Tensor::new(format!("{STREAM}{name}"), dtype, shape, None, bytes));
-        }
-        let writer = Writer::new(tensors).overwrite(true);
-        writer.write_to_file(path).map_err(|error| failed(error.to_string()))
-    }
-
-    /// Resumes from what [`save`](Self::save) wrote. The hook must have been made as the saved one was; the
-    /// network, whose parameter ids the optimizer's state refers to, is saved and loaded as any Burn module.
-    ///
-    /// # Errors
-    ///
-    /// If the file cannot be read or holds NaN or infinity for the optimizer, or is of another kind of hook: with another optimizer,
-    /// other sizes, another batch, another floating-point type or another κ.
-    pub fn load(
-        mut self,
-        path: impl AsRef<Path>,
-        model: &impl RecurrentModel,
-    ) -> Result<Self, HookRecordError>
-    where
-        S: Carried,
-    {
-        let path = path.as_ref();
-        let failed = |reason: String| HookRecordError::File { path: path.into(), reason };
-        let mut entries = read_tensors(path).map_err(failed)?;
-        let optimizer = entries.remove(OPTIMIZER).ok_or_else(|| failed("holds no optimizer".into()))?;
-        let (optimizer, _, _) = optimizer.into_parts();
-
-        let weights = model.networks()[0].valid().options();
-        let entries =
-            entries.into_iter().map(|(name, data)| (name.strip_prefix(STREAM).unwrap_or(&name).into(), data));
-        let mut archive = Archive::reader(entries.collect(), weights);
-        self.state.visit(&mut archive);
-        if let Some(part) = archive.mismatch() {
-            return Err(HookRecordError::Mismatch { path: path.into(), part: part.into() });
-        }
-        self.optimizer =
-            load_optimizer(self.optimizer, model, optimizer.to_vec()).map_err(|error| match error {
-                RecordError::Damaged { reason } => failed(reason),
-                RecordError::NonFinite { .. } => failed(error.to_string()),
-                RecordError::Mismatch { part } => {
-                    let part = format!("{OPTIMIZER}.{part}");
-                    HookRecordError::Mismatch { path: path.into(), part }
-                }
-            })?;
-        Ok(self)
-    }
-}
-
-/// The tensors of a burnpack file by name.
-fn read_tensors(path: &Path) -> Result<BTreeMap<String, TensorData>, String> {
-    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-    let reader = Reader::from_bytes(Bytes::from_bytes_vec(bytes)).map_err(|error| error.to_string())?;
-    let tensors = reader.into_tensors().map_err(|error| error.to_string())?;
-    let parts = tensors.into_iter().map(|tensor| {
-        let (name, dtype, shape, _, bytes) = tensor.into_parts().map_err(|error| error.to_string())?;
-        let data = TensorData::try_from_bytes(bytes, shape, dtype).map_err(|error| error.to_string())?;
-        Ok((name, data))
-    });
-    parts.collect()
 }
 
 /// # Panics

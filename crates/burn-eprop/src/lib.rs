@@ -36,6 +36,7 @@
 //! | go beyond e-prop 1 | [`estimator::Eprop3`] with a [synthetic gradient](synthetic_gradient), [meta] (e-prop 2), [reward] |
 //! | write a neuron of your own | [`Cell`], [`cell::check_cell`] |
 //! | see what goes on | [monitor], [alignment] |
+//! | stop, and go on later | [checkpoint] |
 //! | take weights elsewhere, or from there | [interchange] |
 //!
 //! The book in the repository (`mdbook serve book`) teaches all of it.
@@ -56,6 +57,7 @@ pub mod batch;
 pub mod bidirectional;
 pub mod carried;
 pub mod cell;
+pub mod checkpoint;
 pub mod constant;
 pub mod eligibility;
 pub mod error;
@@ -83,6 +85,7 @@ pub mod train;
 mod accumulation;
 mod atomic;
 mod autodiff;
+mod configuration;
 mod steps;
 mod weights;
 

@@ -12,6 +12,7 @@ use burn::tensor::{Tensor, TensorCreationOptions, TensorData};
 use rand::Rng;
 
 use crate::carried::{Archive, Carried};
+use crate::cell::Constants;
 use crate::error::ConfigError;
 use crate::gradients::register;
 use crate::init::{Initializer, float_param};
@@ -48,7 +49,7 @@ pub struct LeakyReadout {
     #[module(skip)]
     decay: f64,
     #[module(skip)]
-    normalized: bool,
+    config: LeakyReadoutConfig,
 }
 
 impl LeakyReadoutConfig {
@@ -76,7 +77,7 @@ impl LeakyReadoutConfig {
             weight: float_param(self.initializer.draw([neurons, outputs], rng), [neurons, outputs], options),
             bias: self.bias.then(|| float_param(vec![0.0; outputs], [outputs], options)),
             decay: self.decay(),
-            normalized: self.normalized,
+            config: self.clone(),
         }
     }
 }
@@ -89,7 +90,13 @@ impl LeakyReadout {
 
     /// g, the factor of the weights.
     pub fn factor(&self) -> f64 {
-        if self.normalized { 1.0 - self.decay } else { 1.0 }
+        if self.config.normalized { 1.0 - self.decay } else { 1.0 }
+    }
+
+    /// What a file of weights says of it.
+    pub(crate) fn constants(&self) -> Constants {
+        let LeakyReadoutConfig { tau_ms, dt_ms, normalized, .. } = self.config;
+        Constants::new().with("tau_ms", tau_ms).with("dt_ms", dt_ms).with("normalized", normalized)
     }
 
     /// Outputs [steps, batch, outputs] for the neurons' outputs by step, [batch, neurons], continuing from y

@@ -1,12 +1,14 @@
-//! Records of modules and of optimizers from files that may be damaged.
+//! Records of modules, optimizers and learning-rate schedules from files that may be damaged.
 //!
-//! Burn panics, at once or in the next step, where a record's tensors have another type or an optimizer's have another shape. These readers
-//! compare a record with what module and optimizer would write themselves, and refuse what differs. The record of a module that [`save_module`] wrote
-//! has a checksum besides, by which [`load_module`] knows values that have changed.
+//! Burn panics, at once or in the next step, where a record's tensors have another type or an optimizer's have another shape, and it passes over what a
+//! schedule's record lacks. These readers compare a record with what module, optimizer and schedule would write themselves, and refuse what differs. The
+//! record of a module that [`save_module`] wrote has a checksum besides, by which [`load_module`] knows values that have changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::discriminant;
 
+use burn::lr_scheduler::LrSchedulerRecord;
+use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{GradientsParams, ModuleOptimizer, OptimizerRecord};
 use burn::store::ModuleRecord;
@@ -28,8 +30,8 @@ pub enum RecordError {
         /// What is wrong.
         reason: String,
     },
-    /// It is of another module, or of an optimizer whose state has other parts.
-    #[error("`{part}` is missing or unexpected, or has another shape or type")]
+    /// It is of another module, or of an optimizer, schedule or stream whose state has other parts.
+    #[error("`{part}` is missing or unexpected, or has another shape, type or constant value")]
     Mismatch {
         /// The first part that does not fit.
         part: String,
@@ -70,6 +72,7 @@ pub fn load_module<M: Module>(module: M, bytes: Vec<u8>) -> Result<M, RecordErro
     let found = Pack::read(bytes.clone())?;
     let own = Pack::read(module.clone().into_record().into_bytes().map_err(damaged)?)?;
     found.check(&own)?;
+    found.check_whole(&own)?;
     // Parameters that are one and the same in the module, and no others, share an identifier.
     let ids = |pack: &Pack, name: &String| pack.tensors.get(name).and_then(|tensor| tensor.param_id);
     let pairs: BTreeSet<_> = own.tensors.keys().map(|name| (ids(&own, name), ids(&found, name))).collect();
@@ -103,6 +106,23 @@ pub fn load_optimizer<M: Module>(
     Pack::read(bytes.clone())?.check(&Pack::read(own)?)?;
     let record = OptimizerRecord::from_bytes(bytes).map_err(damaged)?;
     Ok(optimizer.load_record(record))
+}
+
+/// Fills a learning-rate schedule from the bytes of its [record](ModuleLrScheduler::to_record).
+///
+/// # Errors
+///
+/// If they are damaged, of another kind of schedule, or hold NaN or infinity.
+pub fn load_scheduler(
+    scheduler: ModuleLrScheduler,
+    bytes: Vec<u8>,
+) -> Result<ModuleLrScheduler, RecordError> {
+    let bytes = Bytes::from_bytes_vec(bytes);
+    let own = Pack::read(scheduler.to_record().into_bytes().map_err(damaged)?)?;
+    let found = Pack::read(bytes.clone())?;
+    found.check(&own)?;
+    found.check_whole(&own)?;
+    Ok(scheduler.load_record(LrSchedulerRecord::from_bytes(bytes).map_err(damaged)?))
 }
 
 /// The optimizer with a state for each parameter.
@@ -156,6 +176,15 @@ impl Pack {
         self.tensors.keys().chain(self.scalars.keys())
     }
 
+    /// Whether all that is in `own` is there.
+    fn check_whole(&self, own: &Self) -> Result<(), RecordError> {
+        let has = |name: &&String| self.tensors.contains_key(*name) || self.scalars.contains_key(*name);
+        match own.names().find(|name| !has(name)) {
+            Some(name) => Err(RecordError::Mismatch { part: name.clone() }),
+            None => Ok(()),
+        }
+    }
+
     /// Whether there is nothing that is not in `own` as well, alike in all but the values.
     fn check(&self, own: &Self) -> Result<(), RecordError> {
         for (name, tensor) in &self.tensors {
@@ -196,7 +225,7 @@ fn first_part(name: &str) -> &str {
     name.split('.').next().unwrap_or(name)
 }
 
-fn damaged(reason: impl ToString) -> RecordError {
+pub(crate) fn damaged(reason: impl ToString) -> RecordError {
     RecordError::Damaged { reason: reason.to_string() }
 }
 

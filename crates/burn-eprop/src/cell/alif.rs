@@ -30,7 +30,9 @@ use burn::module::Module;
 use burn::tensor::{Tensor, TensorCreationOptions};
 
 use super::firing::Firing;
-use super::{Cell, CellState, InputNormalization, Linearization, SimulatedChunk, SynapticChunk, Transition};
+use super::{
+    Cell, CellState, Constants, InputNormalization, Linearization, SimulatedChunk, SynapticChunk, Transition,
+};
 use crate::constant::{Constant, NeuronConstant};
 use crate::error::{ConfigError, expect_valid};
 use crate::surrogate::PseudoDerivative;
@@ -84,13 +86,9 @@ pub struct Alif {
     /// ζ, the factor of the current.
     pub input_factor: NeuronConstant,
     #[module(skip)]
-    neurons: usize,
-    #[module(skip)]
-    dt_ms: f64,
+    config: AlifConfig,
     #[module(skip)]
     firing: Firing,
-    #[module(skip)]
-    bias: bool,
 }
 
 impl AlifConfig {
@@ -136,10 +134,8 @@ impl AlifConfig {
             decay: decay.init(&options),
             adaptation_decay: self.tau_adaptation_ms.decay(self.dt_ms).init(&options),
             adaptation_strength: self.adaptation_strength.init(&options),
-            neurons: self.neurons,
-            dt_ms: self.dt_ms,
+            config: self.clone(),
             firing: self.firing(),
-            bias: self.bias,
         }
     }
 
@@ -178,15 +174,25 @@ impl Cell for Alif {
     const AUTAPSES: bool = false;
 
     fn neurons(&self) -> usize {
-        self.neurons
+        self.config.neurons
+    }
+
+    fn constants(&self) -> Option<Constants> {
+        let constants = Constants::new()
+            .with("dt_ms", self.config.dt_ms)
+            .with_constant("tau_membrane_ms", &self.config.tau_membrane_ms)
+            .with_constant("tau_adaptation_ms", &self.config.tau_adaptation_ms)
+            .with_constant("adaptation_strength", &self.config.adaptation_strength)
+            .with("input_normalization", self.config.input_normalization);
+        Some(self.firing.describe(constants))
     }
 
     fn dt_ms(&self) -> Option<f64> {
-        Some(self.dt_ms)
+        Some(self.config.dt_ms)
     }
 
     fn initial_bias(&self) -> Option<Vec<f64>> {
-        self.bias.then(|| vec![0.0; self.neurons])
+        self.config.bias.then(|| vec![0.0; self.config.neurons])
     }
 
     // ANCHOR: step

@@ -4,7 +4,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::{CellState, Folded, Linearization, SimulatedChunk, SynapticChunk, Transition};
+use super::{CellState, Constants, Folded, Linearization, SimulatedChunk, SynapticChunk, Transition};
 use crate::constant::{Constant, NeuronConstant};
 use crate::error::ConfigError;
 use crate::kernel::{self, List, SpikingChunk, SpikingDynamics};
@@ -62,6 +62,14 @@ impl Firing {
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         ConfigError::check_positive("threshold", self.threshold)?;
         self.pseudo_derivative.validate()
+    }
+
+    /// A cell's constants, with these.
+    pub(super) fn describe(&self, constants: Constants) -> Constants {
+        constants
+            .with("threshold", self.threshold)
+            .with("refractory_steps", self.refractory_steps)
+            .with("pseudo_derivative", &self.pseudo_derivative)
     }
 
     /// u = (v − Θ)/θ for the distance v − Θ of the potential from the threshold.

@@ -20,7 +20,9 @@ use burn::module::Module;
 use burn::tensor::{Tensor, TensorCreationOptions};
 
 use super::firing::Firing;
-use super::{Cell, CellState, InputNormalization, Linearization, SimulatedChunk, SynapticChunk, Transition};
+use super::{
+    Cell, CellState, Constants, InputNormalization, Linearization, SimulatedChunk, SynapticChunk, Transition,
+};
 use crate::constant::{Constant, NeuronConstant};
 use crate::error::{ConfigError, expect_valid};
 use crate::surrogate::PseudoDerivative;
@@ -64,13 +66,9 @@ pub struct Lif {
     /// ζ, the factor of the current.
     pub input_factor: NeuronConstant,
     #[module(skip)]
-    neurons: usize,
-    #[module(skip)]
-    dt_ms: f64,
+    config: LifConfig,
     #[module(skip)]
     firing: Firing,
-    #[module(skip)]
-    bias: bool,
 }
 
 impl LifConfig {
@@ -96,10 +94,8 @@ impl LifConfig {
         Lif {
             input_factor: self.input_normalization.factor(&decay).init(&options),
             decay: decay.init(&options),
-            neurons: self.neurons,
-            dt_ms: self.dt_ms,
+            config: self.clone(),
             firing: self.firing(),
-            bias: self.bias,
         }
     }
 
@@ -131,15 +127,23 @@ impl Cell for Lif {
     const AUTAPSES: bool = false;
 
     fn neurons(&self) -> usize {
-        self.neurons
+        self.config.neurons
+    }
+
+    fn constants(&self) -> Option<Constants> {
+        let constants = Constants::new()
+            .with("dt_ms", self.config.dt_ms)
+            .with_constant("tau_membrane_ms", &self.config.tau_membrane_ms)
+            .with("input_normalization", self.config.input_normalization);
+        Some(self.firing.describe(constants))
     }
 
     fn dt_ms(&self) -> Option<f64> {
-        Some(self.dt_ms)
+        Some(self.config.dt_ms)
     }
 
     fn initial_bias(&self) -> Option<Vec<f64>> {
-        self.bias.then(|| vec![0.0; self.neurons])
+        self.config.bias.then(|| vec![0.0; self.config.neurons])
     }
 
     fn step(&self, state: &CellState, currents: &[Tensor<2>]) -> CellState {

@@ -16,7 +16,7 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{Cell, CellState, Linearization, SimulatedChunk, SynapticChunk, Transition};
+use super::{Cell, CellState, Constants, Linearization, SimulatedChunk, SynapticChunk, Transition};
 use crate::error::{ConfigError, expect_valid};
 use crate::kernel::{self, List, LstmChunk};
 use crate::loss::sigmoid;
@@ -95,6 +95,11 @@ impl Cell for Lstm {
 
     fn neurons(&self) -> usize {
         self.neurons
+    }
+
+    /// None: the forget gate's bias is an initial value.
+    fn constants(&self) -> Option<Constants> {
+        Some(Constants::new())
     }
 
     fn default_readout(&self) -> LeakyReadoutConfig {

@@ -16,6 +16,7 @@
 
 pub mod alif;
 mod check;
+mod constants;
 mod firing;
 pub mod lif;
 mod linearization;
@@ -24,6 +25,7 @@ mod state;
 
 pub use alif::{Alif, AlifConfig};
 pub use check::{LinearizationError, check_cell};
+pub use constants::Constants;
 pub use firing::InputNormalization;
 pub use lif::{Lif, LifConfig};
 pub(crate) use linearization::LocalJacobian;
@@ -53,6 +55,15 @@ pub trait Cell: Module + ModuleDisplay + Sync {
 
     /// Number of neurons N.
     fn neurons(&self) -> usize;
+
+    /// The constants of [`step`](Self::step), by name: [files of weights](crate::interchange) and [checkpoints](crate::checkpoint),
+    /// which otherwise hold parameters alone, say them, and are refused by a cell with others. `None` where a cell does not say:
+    /// then a file has the name of its type only.
+    ///
+    /// Initial values are no constants.
+    fn constants(&self) -> Option<Constants> {
+        None
+    }
 
     /// Duration of a step in ms; `None` for a cell whose constants do not depend on it.
     fn dt_ms(&self) -> Option<f64> {

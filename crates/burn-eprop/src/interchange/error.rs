@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::error::NonFinite;
+use crate::error::{Disagreement, NonFinite};
 
 /// Weights cannot be saved or loaded.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +39,7 @@ pub enum Misfit {
     /// It is not a whole safetensors file: torn, or with a header that claims what is not there.
     #[error("not a whole safetensors file: {0}")]
     Torn(String),
-    /// It was saved from another kind of network, or by a later version.
+    /// It was saved by a later version, or, where it is of version 1, from other cells.
     #[error("it holds `{found}`, where `{expected}` is needed")]
     Kind {
         /// What the file says of itself.
@@ -47,6 +47,9 @@ pub enum Misfit {
         /// What a file of the network says.
         expected: String,
     },
+    /// It was saved from a network of other cells or constants.
+    #[error(transparent)]
+    Configuration(#[from] Disagreement),
     /// A tensor is missing.
     #[error("tensor `{0}` is missing")]
     Missing(String),

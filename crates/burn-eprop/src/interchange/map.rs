@@ -69,8 +69,9 @@ impl WeightMap {
         Self::default()
     }
 
-    /// Each parameter from the tensor of the same name.
-    pub(super) fn identity<M: Module>(model: &M) -> Self {
+    /// Each parameter from the tensor of the same name. This takes a file that [`load`](super::load) refuses for its constants, for a network that is meant to
+    /// have others.
+    pub fn by_name<M: RecurrentModel>(model: &M) -> Self {
         let parameters = model.collect(None, None, false).into_iter();
         let sources = parameters.map(|parameter| (parameter.name.clone(), Some(Source::new(parameter.name))));
         Self { sources: sources.collect(), ignored: BTreeSet::new() }

@@ -7,7 +7,7 @@
 //! | tensor | shape | meaning |
 //! |---|---|---|
 //! | `layers.L.w_in` | [pre, G · N] | W_in; pre are the inputs or, above the first layer, the neurons of the layer below |
-//! | `layers.L.w_rec` | [N, G · N] | W_rec; of LIF and ALIF without use for weights from a neuron to itself |
+//! | `layers.L.w_rec` | [N, G · N] | W_rec; 0 from a neuron to itself where the cell has no [autapses](crate::Cell::AUTAPSES), as LIF and ALIF |
 //! | `layers.L.bias` | [G · N] | b, for LSTM, and for LIF and ALIF with a bias |
 //! | `layers.L.cell.decay.values` | `[N]` | α of LIF and ALIF, where each neuron has its own |
 //! | `layers.L.cell.input_factor.values` | `[N]` | ζ of LIF and ALIF, likewise |
@@ -25,10 +25,36 @@
 //! A [`Bidirectional`](crate::bidirectional::Bidirectional) has all of these twice, behind `forward.` and `backward.`. A cell of a
 //! user's own has its parameters, which must be of floating-point type, behind `layers.L.cell.`.
 //!
-//! What is no tensor is not in the file: constants that all neurons share, thresholds and the readout's filter are configuration, and a
-//! file is loaded into a network that was made with it. The header's metadata hold under `burn_eprop` the format's version and the kind of
-//! cell, as in `version 1, Alif cells`, which must be the network's; a file without them is taken as one that was made by hand. The kind is the name of the cell's Rust type: a cell
-//! of one's own that is renamed no longer takes its older files, except through a [`WeightMap`].
+//! The header's metadata describe what is no tensor, under the key `burn_eprop`, as JSON:
+//!
+//! | field | meaning |
+//! |---|---|
+//! | `version` | 2; files of other versions are refused, but for the first, see below |
+//! | `networks` | the networks of the model: one, or forward and backward |
+//! | `networks[].prefix` | with what the names of its tensors begin |
+//! | `networks[].layers[].cell` | the kind of cell: `Lif`, `Alif`, `Lstm`, or the name of a user's own type |
+//! | `networks[].layers[].constants` | its [constants](crate::Cell::constants); `null` for a cell that does not say them |
+//! | `networks[].readout` | `tau_ms` of κ = exp(−dt/τ), or `null` for κ = 0; `dt_ms`; `normalized`, whether g is 1 − κ or 1 |
+//!
+//! The constants of LIF and ALIF are fields of their configurations, and a constant of which each neuron has its own value is the text `per neuron`:
+//!
+//! | constant | meaning |
+//! |---|---|
+//! | `dt_ms` | duration of a step |
+//! | `tau_membrane_ms` | τ_m of α = exp(−dt/τ_m); of each neuron, α is a tensor |
+//! | `tau_adaptation_ms` | τ_a of ρ = exp(−dt/τ_a), of ALIF; of each neuron, ρ is a tensor |
+//! | `adaptation_strength` | β of ALIF; of each neuron, it is a tensor |
+//! | `threshold` | θ |
+//! | `refractory_steps` | n_ref |
+//! | `input_normalization` | `unit` for ζ = 1, `one-minus-decay` for ζ = 1 − α |
+//! | `pseudo_derivative` | ψ: `shape` (with its `slope`, but for `piecewise-linear`), `height`, `divide_by_threshold`, `zero_in_refractoriness` |
+//!
+//! LSTM units have none. Initial values and what training is done with (gains, seeds, estimator, optimizer) are not in the file. A network of other cells or
+//! constants refuses the file by the name of what differs; [`WeightMap::by_name`] takes it nonetheless. The kind of cell is the name of its Rust type: a cell of
+//! one's own that is renamed no longer takes its older files, except through a map.
+//!
+//! A file that does not say its constants, of version 1 or made by hand without metadata, is loaded into whatever network has its tensors, with a warning to the
+//! [`log`]; so is one of a cell that did not say them. Programs see such warnings with any logger of the `log` crate, such as `env_logger`.
 //!
 //! Tensors of float64, float32, bfloat16 and float16 are loaded, and rounded to the type of the network. Loading is all or nothing, and
 //! parameter ids (which an optimizer's state refers to), devices and what requires a gradient stay the network's.
@@ -39,17 +65,21 @@ mod state_dict;
 
 use std::path::Path;
 
+use burn::module::{ModuleMapper, Param, ParamId};
 use burn::store::{ModuleSnapshot, SafetensorsStore};
+use burn::tensor::Tensor;
 
 pub use error::{InterchangeError, Misfit};
 pub use map::{Source, WeightMap};
 use state_dict::StateDict;
 
 use crate::atomic;
+use crate::cell::Cell;
+use crate::configuration::{self, Configuration};
 use crate::model::RecurrentModel;
 
-/// Key of what the metadata say of the kind of network. There is no other, so that equal networks make equal files.
-const KIND: &str = "burn_eprop";
+/// Key of the description in the metadata. There is no other, so that equal networks make equal files.
+const DESCRIPTION: &str = "burn_eprop";
 
 /// Saves the parameters of a model. The file is written beside `path` and then renamed, so that an earlier one is never torn.
 ///
@@ -64,8 +94,8 @@ pub fn save<M: RecurrentModel>(model: &M, path: impl AsRef<Path>) -> Result<(), 
 
 fn to_bytes<M: RecurrentModel>(model: &M) -> Result<Vec<u8>, String> {
     let store = SafetensorsStore::from_bytes(None).clear_metadata();
-    let mut store = store.metadata(KIND, kind::<M>());
-    let saved = model.save_into(&mut store);
+    let mut store = store.metadata(DESCRIPTION, Configuration::of(model).to_text());
+    let saved = without_autapses(model).save_into(&mut store);
     saved.and_then(|()| store.get_bytes()).map_err(|error| error.to_string())
 }
 
@@ -73,10 +103,15 @@ fn to_bytes<M: RecurrentModel>(model: &M) -> Result<Vec<u8>, String> {
 ///
 /// # Errors
 ///
-/// If the file cannot be read, is torn or of another kind of network, lacks a tensor or has one too many, or a tensor is of another
+/// If the file cannot be read, is torn, or of other cells or constants, lacks a tensor or has one too many, or a tensor is of another
 /// shape, no floating-point numbers, or holds NaN or infinity.
 pub fn load<M: RecurrentModel>(model: &M, path: impl AsRef<Path>) -> Result<M, InterchangeError> {
-    read_file(path.as_ref(), |bytes| from_bytes(model, bytes))
+    let path = path.as_ref();
+    let (loaded, unsaid) = read_file(path, |bytes| fill(model, bytes))?;
+    if let Some(unsaid) = unsaid {
+        log::warn!("{}: {unsaid}", path.display());
+    }
+    Ok(loaded)
 }
 
 /// As [`load`], from a file's content.
@@ -85,22 +120,67 @@ pub fn load<M: RecurrentModel>(model: &M, path: impl AsRef<Path>) -> Result<M, I
 ///
 /// As [`load`].
 pub fn from_bytes<M: RecurrentModel>(model: &M, bytes: Vec<u8>) -> Result<M, Misfit> {
-    let file = StateDict::parse(bytes)?;
-    let expected = kind::<M>();
-    match file.metadata.get(KIND).filter(|found| **found != expected) {
-        Some(found) => Err(Misfit::Kind { found: found.clone(), expected }),
-        None => WeightMap::identity(model).fill(model, &file),
+    let (loaded, unsaid) = fill(model, bytes)?;
+    if let Some(unsaid) = unsaid {
+        log::warn!("{unsaid}");
     }
+    Ok(loaded)
 }
 
-/// What a model's file says of itself.
-fn kind<M: RecurrentModel>() -> String {
-    let cell = std::any::type_name::<M::Cell>();
-    let name = cell.split('<').next().and_then(|path| path.rsplit("::").next());
-    format!("version 1, {} cells", name.unwrap_or(cell))
+/// The model with its parameters from a file's content, and what the file leaves unsaid.
+fn fill<M: RecurrentModel>(model: &M, bytes: Vec<u8>) -> Result<(M, Option<&'static str>), Misfit> {
+    let file = StateDict::parse(bytes)?;
+    let unsaid = check(model, file.metadata.get(DESCRIPTION))?;
+    Ok((WeightMap::by_name(model).fill(model, &file)?, unsaid))
 }
 
-fn read_file<M>(path: &Path, read: impl FnOnce(Vec<u8>) -> Result<M, Misfit>) -> Result<M, InterchangeError> {
+/// Whether a file's description is that of a model, and what it leaves unsaid.
+fn check<M: RecurrentModel>(model: &M, text: Option<&String>) -> Result<Option<&'static str>, Misfit> {
+    let Some(text) = text else {
+        return Ok(Some("no metadata say cells and constants; they are taken to be those of the network"));
+    };
+    let first = format!("version 1, {} cells", configuration::kind::<M::Cell>());
+    if *text == first {
+        return Ok(Some("version 1 does not say constants; they are taken to be those of the network"));
+    }
+    let expected = if text.starts_with("version 1") { first } else { Configuration::version() };
+    let found = Configuration::parse(text).map_err(|found| Misfit::Kind { found, expected })?;
+    let own = Configuration::of(model);
+    found.agrees_with(&own)?;
+    let unsaid = "a cell's constants are not said; they are taken to be those of the network";
+    Ok(found.leaves_out(&own).then_some(unsaid))
+}
+
+fn read_file<T>(path: &Path, read: impl FnOnce(Vec<u8>) -> Result<T, Misfit>) -> Result<T, InterchangeError> {
     let bytes = std::fs::read(path).map_err(|reason| InterchangeError::Read { path: path.into(), reason })?;
     read(bytes).map_err(|misfit| InterchangeError::Misfit { path: path.into(), misfit })
+}
+
+/// The model with 0 from each neuron to itself where the cell has no autapses: the dynamics do not see what is there.
+fn without_autapses<M: RecurrentModel>(model: &M) -> M {
+    if M::Cell::AUTAPSES {
+        return model.valid();
+    }
+    let layers = model.networks().into_iter().flat_map(|network| &network.layers);
+    let recurrent = layers.map(|layer| layer.w_rec.id).collect();
+    model.valid().map(&mut Autapses { recurrent })
+}
+
+/// Sets recurrent weights from each neuron to itself to 0.
+struct Autapses {
+    recurrent: Vec<ParamId>,
+}
+
+impl ModuleMapper for Autapses {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if !self.recurrent.contains(&param.id) {
+            return param;
+        }
+        param.map(|weights| {
+            let shape = weights.dims();
+            let (neurons, targets) = (shape[0], shape[D - 1]);
+            let own = Tensor::<2>::eye(neurons, &weights.device()).repeat_dim(1, targets / neurons).bool();
+            weights.reshape([neurons, targets]).mask_fill(own, 0.0).reshape(shape)
+        })
+    }
 }

@@ -61,6 +61,13 @@ fn what_was_trained_comes_back() {
         let config = RunConfig::read(&out.join("config.toml")).expect("whole");
         let comparison = Comparison { record: &out.join("model.bpk"), exported: &exported };
         assert!(model::with_model(&config, sizes, &Device::flex(), comparison).expect("loaded"), "{name}");
+
+        // The file says what the settings were, and refuses others.
+        let (mut other, record) = (config, out.join("model.bpk"));
+        other.network.tau_readout_ms += 1.0;
+        let comparison = Comparison { record: &record, exported: &exported };
+        let error = model::with_model(&other, sizes, &Device::flex(), comparison).expect_err("refused");
+        assert!(error.to_string().contains("readout.tau_ms` is "), "{error}");
     }
 }
 
