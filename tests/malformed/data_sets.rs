@@ -23,7 +23,9 @@ pub(crate) fn idx() -> Format {
         idx_array(&[1 << 10; 3], &[7; 12]),
         idx_array(&[u32::MAX; 3], &[7; 12]),
     ];
-    let compressed = claims.iter().map(|claim| compressed(claim));
+    // A thousandth of what they claim, and more than they claim.
+    let bombs = [idx_array(&[1 << 10; 3], &[0; 1 << 20]), idx_array(&[2, 3, 2], &vec![0; 1 << 26])];
+    let compressed = claims.iter().chain(&bombs).map(|claim| compressed(claim));
     Format {
         name: "IDX",
         file: "train-images",

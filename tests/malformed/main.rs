@@ -28,6 +28,9 @@ static PANIC: Mutex<String> = Mutex::new(String::new());
 /// Most bytes that reading a file may take, beside those that live already. The files are smaller than 100 kB.
 const MOST_BYTES: usize = 64 << 20;
 
+/// Most bytes that reading a long recording may take, of which 2 MB are kept. The file has 23 MB.
+const MOST_OF_LONG: usize = 8 << 20;
+
 /// Most lengths to which a file is cut. Shorter files are cut to all lengths.
 const CUTS: usize = 1000;
 
@@ -62,7 +65,7 @@ fn main() {
         let format = format();
         Trial::test(format.name, move || examine(&format))
     });
-    let trials = trials.collect();
+    let trials = trials.chain([Trial::test("a long recording", long_recording)]).collect();
     // One message for each of thousands of files would bury the others.
     panic::set_hook(Box::new(|info| *PANIC.lock().expect("never held in a panic") = info.to_string()));
     libtest_mimic::run(&arguments, trials).exit();
@@ -100,6 +103,17 @@ fn examine(format: &Format) -> Result<(), Failed> {
     match faults.len() {
         0 => Ok(()),
         count => Err(format!("{count} faults:\n{}", faults[..count.min(TOLD)].join("\n")).into()),
+    }
+}
+
+/// Reading a recording takes memory for what is kept of it, not for the file.
+fn long_recording() -> Result<(), Failed> {
+    let format = recordings::long_wav();
+    let Attempt { outcome, peak } = attempt(&format, &format.sound[0]);
+    outcome.map_err(|error| error.to_string())?;
+    match peak > MOST_OF_LONG {
+        true => Err(format!("{peak} bytes were taken").into()),
+        false => Ok(()),
     }
 }
 

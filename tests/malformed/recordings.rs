@@ -7,14 +7,18 @@ use eprop_tasks::timit::{Split, Timit, TimitConfig};
 
 use crate::format::{Format, reader, replaced};
 
-/// RIFF/WAVE (Microsoft's and IBM's Multimedia Programming Interface 1.0): 16-bit integers and 32-bit floats, and 24-bit integers in
-/// the extensible form.
+/// RIFF/WAVE (Microsoft's and IBM's Multimedia Programming Interface 1.0): 16-bit integers, also of unknown length, 32-bit floats behind
+/// a chunk of odd size, and 24-bit integers in the extensible form, also in 32 bits.
 pub(crate) fn wav() -> Format {
     let integers = wave(&fmt(1, 1, 16, &[]), &levels(40));
     let floats: Vec<u8> = (0..40_u8).flat_map(|i| (f32::from(i) / 50.0).to_le_bytes()).collect();
     // Bits that count, channel mask, and the identifier of integer PCM.
     let extension = [22, 0, 24, 0, 4, 0, 0, 0, 1, 0, 0, 0, 0, 0, 16, 0, 128, 0, 0, 170, 0, 56, 155, 113];
-    let padded = wave(&fmt(0xfffe, 1, 24, &extension), &[1; 60]);
+    let extensible = [24, 32].map(|bits| wave(&fmt(0xfffe, 1, bits, &extension), &[1; 120]));
+    let mut piped = integers.clone();
+    [4..8, 40..44].into_iter().for_each(|size| piped[size].fill(0xff));
+    let mut floats = wave(&fmt(3, 2, 32, &[0; 24]), &floats);
+    floats.splice(12..12, *b"iXML\x05\0\0\0<a/>\n\0");
     let claims = [b"data", b"fmt ", b"RIFF"].map(|chunk| {
         let at = integers.windows(4).position(|bytes| bytes == chunk).expect("a chunk") + 4;
         let mut bytes = integers.clone();
@@ -25,8 +29,22 @@ pub(crate) fn wav() -> Format {
         name: "WAV",
         file: "a.wav",
         refused: claims[..2].to_vec(),
-        sound: vec![integers, wave(&fmt(3, 2, 32, &[]), &floats), padded],
-        variants: 3000,
+        sound: [vec![integers, floats, piped], extensible.to_vec()].concat(),
+        variants: 4000,
+        read: reader("a.wav", |_| (), |path| check_samples(read_wav(path, 8000))),
+    }
+}
+
+/// A minute at a high rate, of which little is kept at a low one.
+pub(crate) fn long_wav() -> Format {
+    let mut bytes = wave(&fmt(1, 1, 8, &[]), &vec![100; 60 * 384_000]);
+    bytes[24..32].copy_from_slice(&[384_000_u32; 2].map(u32::to_le_bytes).concat());
+    Format {
+        name: "long WAV",
+        file: "a.wav",
+        sound: vec![bytes],
+        refused: Vec::new(),
+        variants: 0,
         read: reader("a.wav", |_| (), |path| check_samples(read_wav(path, 8000))),
     }
 }

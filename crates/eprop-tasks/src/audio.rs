@@ -1,80 +1,87 @@
 //! WAV and NIST SPHERE files as mono samples at one sample rate.
 //!
-//! [`read_audio`] tells the two formats apart by their first bytes. [`read_wav`] takes integer PCM of 8, 16, 24 or 32 bits and float PCM of 32 bits, with any number
-//! of channels at any rate from 1 to 384 kHz, and refuses everything else by name.
+//! [`read_audio`] tells the two formats apart by their first bytes. [`read_wav`] takes integer PCM of 8, 16, 24 or 32 bits and float PCM
+//! of 32 bits, with any number of channels at any rate from 1 to 384 kHz, and refuses everything else by name.
 //! [`read_sphere`] takes interleaved PCM of 16 bits in either byte order.
+//!
+//! Files are read block by block: beside the samples at the requested rate, of which there may be [`MAX_SAMPLES`], memory is taken for
+//! a block and a filter alone.
 
 mod error;
+mod pcm;
+mod recording;
 mod resample;
+mod source;
 mod sphere;
 #[cfg(test)]
 pub(crate) mod synthetic;
+mod wav;
 
-use std::fs::File;
-use std::io::{self, BufReader, Read};
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use hound::{SampleFormat, WavReader, WavSpec};
-
 pub use error::AudioError;
-pub use sphere::read_sphere;
+use source::Source;
 
 /// Sample rates in Hz that are read and that may be asked for. The filter between two that share no divisor takes memory in proportion to
 /// the larger one, some 60 MB at most.
 pub const SAMPLE_RATES_HZ: RangeInclusive<u32> = 1_000..=384_000;
 
-/// Largest magnitude of a float sample, 6 dB over full scale. A file that goes beyond it was not
-/// written with full scale at 1, and clipping would turn it into noise.
-const MAX_PEAK: f32 = 2.0;
+/// Largest number of samples of a recording at the requested rate: 4.6 hours at 16 kHz, 1 GiB.
+pub const MAX_SAMPLES: usize = 1 << 28;
 
 /// Reads a WAV file as mono samples in [-1, 1] at `sample_rate_hz`.
 ///
 /// Channels are averaged; integers of b bits are divided by 2^(b−1); another rate is resampled by a
 /// linear-phase filter whose delay is taken out, to ⌈n · requested/recorded⌉ samples. What exceeds
 /// full scale (peaks of float samples, overshoot of the filter) is clipped.
+///
+/// Where the header leaves the number of samples open, as programs do that write to a pipe, the samples go on to the end of the file.
+///
+/// # Errors
+///
+/// If the file is missing, no regular file, damaged, in another encoding or too long, or a rate lies outside [`SAMPLE_RATES_HZ`].
 pub fn read_wav(path: impl AsRef<Path>, sample_rate_hz: u32) -> Result<Vec<f32>, AudioError> {
+    read_wav_up_to(path.as_ref(), sample_rate_hz, usize::MAX)
+}
+
+/// Reads a WAV file as [`read_wav`] does, but keeps the first `most` samples alone.
+pub(crate) fn read_wav_up_to(path: &Path, sample_rate_hz: u32, most: usize) -> Result<Vec<f32>, AudioError> {
+    check_rate(path, "requested", sample_rate_hz)?;
+    wav::recording(Source::open(path)?)?.mono(sample_rate_hz, most)
+}
+
+/// Reads a NIST SPHERE file of 16-bit PCM as mono samples in [-1, 1] at `sample_rate_hz`.
+///
+/// Channels are averaged and other rates resampled as [`read_wav`] does. Compressed
+/// files (`sample_coding` such as `pcm,embedded-shorten-v2.00`) are refused by name.
+///
+/// # Errors
+///
+/// As [`read_wav`].
+pub fn read_sphere(path: impl AsRef<Path>, sample_rate_hz: u32) -> Result<Vec<f32>, AudioError> {
     let path = path.as_ref();
     check_rate(path, "requested", sample_rate_hz)?;
-    let file = File::open(path).map_err(|reason| AudioError::Unreadable { path: path.into(), reason })?;
-    let reader = WavReader::new(BufReader::new(file)).map_err(|e| header_error(path, e))?;
-    let recorded_hz = reader.spec().sample_rate;
-    check_rate(path, "recorded", recorded_hz)?;
-
-    let samples = decode_mono(path, reader)?;
-    at_rate(path, samples, recorded_hz, sample_rate_hz)
+    sphere::recording(Source::open(path)?)?.mono(sample_rate_hz, usize::MAX)
 }
 
 /// Reads a RIFF/WAVE file as [`read_wav`] does or a NIST SPHERE file as [`read_sphere`] does.
+///
+/// # Errors
+///
+/// As [`read_wav`]; also if it is neither.
 pub fn read_audio(path: impl AsRef<Path>, sample_rate_hz: u32) -> Result<Vec<f32>, AudioError> {
     let path = path.as_ref();
-    let mut magic = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(4).read_to_end(&mut magic))
-        .map_err(|reason| AudioError::Unreadable { path: path.into(), reason })?;
-    match magic.as_slice() {
-        b"RIFF" => read_wav(path, sample_rate_hz),
-        b"NIST" => read_sphere(path, sample_rate_hz),
-        _ => Err(AudioError::UnknownFormat { path: path.into() }),
-    }
-}
-
-/// `samples` at `sample_rate_hz`, within [-1, 1].
-fn at_rate(
-    path: &Path,
-    mut samples: Vec<f32>,
-    recorded_hz: u32,
-    sample_rate_hz: u32,
-) -> Result<Vec<f32>, AudioError> {
-    if recorded_hz != sample_rate_hz {
-        samples = resample::resample(&samples, recorded_hz, sample_rate_hz).map_err(|reason| {
-            AudioError::Resample { path: path.into(), from_hz: recorded_hz, to_hz: sample_rate_hz, reason }
-        })?;
-    }
-    for sample in &mut samples {
-        *sample = sample.clamp(-1.0, 1.0);
-    }
-    Ok(samples)
+    check_rate(path, "requested", sample_rate_hz)?;
+    let mut source = Source::open(path)?;
+    let recording = if source.continues_with(b"RIFF")? {
+        wav::recording(source)?
+    } else if source.continues_with(b"NIST")? {
+        sphere::recording(source)?
+    } else {
+        return Err(AudioError::UnknownFormat { path: path.into() });
+    };
+    recording.mono(sample_rate_hz, usize::MAX)
 }
 
 fn check_rate(path: &Path, which: &'static str, rate_hz: u32) -> Result<(), AudioError> {
@@ -84,100 +91,10 @@ fn check_rate(path: &Path, which: &'static str, rate_hz: u32) -> Result<(), Audi
     Err(AudioError::SampleRate { path: path.into(), which, rate_hz })
 }
 
-/// The mean over the channels. Memory grows with what is read, whatever the header promises.
-fn decode_mono<R: Read>(path: &Path, mut reader: WavReader<R>) -> Result<Vec<f32>, AudioError> {
-    let spec = reader.spec();
-    let promised = reader.len();
-    if promised == 0 {
-        return Err(AudioError::Empty { path: path.into() });
-    }
-    let encoding = encoding_of(spec);
-    let samples: Box<dyn Iterator<Item = hound::Result<f32>> + '_> =
-        match (spec.sample_format, spec.bits_per_sample) {
-            (SampleFormat::Int, bits @ (8 | 16 | 24 | 32)) => {
-                let scale = 0.5_f32.powi(i32::from(bits) - 1);
-                let levels = reader.samples::<i32>();
-                Box::new(levels.map(move |level| level.map(|level| level as f32 * scale)))
-            }
-            (SampleFormat::Float, 32) => Box::new(reader.samples::<f32>()),
-            _ => return Err(unsupported(path, encoding)),
-        };
-    let channels = usize::from(spec.channels);
-    let (mut mono, mut sum) = (Vec::new(), 0.0);
-    for (index, sample) in samples.enumerate() {
-        let value = sample.map_err(|e| sample_error(path, e, promised, index, &encoding))?;
-        if value.is_nan() || value.abs() > MAX_PEAK {
-            let path = path.into();
-            return Err(AudioError::InvalidSample { path, index, value });
-        }
-        sum += value;
-        if (index + 1).is_multiple_of(channels) {
-            mono.push(sum / channels as f32);
-            sum = 0.0;
-        }
-    }
-    Ok(mono)
-}
-
-fn encoding_of(spec: WavSpec) -> String {
-    let kind = match spec.sample_format {
-        SampleFormat::Int => "integer PCM",
-        SampleFormat::Float => "float PCM",
-    };
-    format!("{}-bit {kind}", spec.bits_per_sample)
-}
-
-/// The end of the file is reported by the WAV reader itself, other failures by the system.
-fn is_end_of_file(error: &io::Error) -> bool {
-    error.raw_os_error().is_none()
-}
-
-fn header_error(path: &Path, error: hound::Error) -> AudioError {
-    let not_wav = |reason: &str| AudioError::NotWav { path: path.into(), reason: reason.into() };
-    match error {
-        hound::Error::IoError(reason) if is_end_of_file(&reason) => not_wav("it ends before any samples"),
-        hound::Error::IoError(reason) => AudioError::Unreadable { path: path.into(), reason },
-        hound::Error::FormatError(reason) => not_wav(reason),
-        _ => unsupported(path, encoding_name(path)),
-    }
-}
-
-fn sample_error(path: &Path, error: hound::Error, promised: u32, found: usize, encoding: &str) -> AudioError {
-    match error {
-        hound::Error::IoError(reason) if is_end_of_file(&reason) => {
-            AudioError::Truncated { path: path.into(), promised: promised.into(), found }
-        }
-        hound::Error::IoError(reason) => AudioError::Unreadable { path: path.into(), reason },
-        _ => unsupported(path, format!("{encoding} with padded samples")),
-    }
-}
-
-fn unsupported(path: &Path, encoding: String) -> AudioError {
-    AudioError::Unsupported { path: path.into(), encoding }
-}
-
-/// Name of the encoding that the WAV reader refused, by the format tag behind `fmt ` (RFC 2361).
-fn encoding_name(path: &Path) -> String {
-    let mut head = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(4096).read_to_end(&mut head));
-    let tag = head
-        .windows(10)
-        .find(|bytes| bytes.starts_with(b"fmt "))
-        .map(|bytes| u16::from_le_bytes([bytes[8], bytes[9]]));
-    match (read, tag) {
-        (Ok(_), Some(0x0002 | 0x0011)) => "ADPCM".into(),
-        (Ok(_), Some(0x0006)) => "A-law".into(),
-        (Ok(_), Some(0x0007)) => "µ-law".into(),
-        (Ok(_), Some(0x0050 | 0x0055)) => "MPEG audio".into(),
-        (Ok(_), Some(tag)) => format!("encoding 0x{tag:04X}"),
-        _ => "its encoding".into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hound::WavWriter;
+    use hound::{SampleFormat, WavSpec, WavWriter};
     use std::fs;
     use std::path::PathBuf;
 
@@ -255,6 +172,19 @@ mod tests {
         assert_eq!(samples.len(), 8_000);
         let rises = samples.windows(2).filter(|w| w[0] < 0.0 && w[1] >= 0.0).count();
         assert!(rises.abs_diff(440) <= 1, "{rises} periods in one second");
+    }
+
+    #[test]
+    fn the_first_samples_are_those_of_the_whole() {
+        let folder = Folder::new();
+        folder.write(spec(16, SampleFormat::Int, 1), (0..20_000).map(|i| (i * 37 % 1000) as i16));
+        for rate_hz in [8_000, 11_025] {
+            let whole = read_wav(folder.path(), rate_hz).unwrap();
+            for most in [0, 1, 10_000, 20_000, usize::MAX] {
+                let first = read_wav_up_to(&folder.path(), rate_hz, most).unwrap();
+                assert_eq!(first, whole[..most.min(whole.len())]);
+            }
+        }
     }
 
     #[test]

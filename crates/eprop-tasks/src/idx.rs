@@ -10,17 +10,22 @@
 //!
 //! A file that begins like a gzip file is decompressed, whatever its name.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
+use crate::data_file;
+use crate::quoted::shown;
+
 /// The type of unsigned bytes.
 const UNSIGNED_BYTES: u8 = 0x08;
 
-/// Largest number of values of an array. No dimension is believed beyond it.
+/// Largest number of values of an array, 1 GiB. No more is read or decompressed.
 pub const MAX_VALUES: usize = 1 << 30;
+
+/// Most bytes that one compressed byte can stand for: 258 for two bits (RFC 1951).
+const MAX_EXPANSION: u64 = 1032;
 
 /// An array of bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +39,8 @@ pub struct IdxArray {
 /// Why an IDX file could not be read. Every message is one line that starts with the path.
 #[derive(Debug, thiserror::Error)]
 pub enum IdxError {
-    /// The file is missing, the system refused to read it, or its compression is damaged.
-    #[error("{}: cannot be read: {reason}", path.display())]
+    /// The file is missing or not a regular file, the system refused to read it, or its compression is damaged.
+    #[error("{}: cannot be read: {reason}", shown(path))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -43,7 +48,7 @@ pub enum IdxError {
         reason: io::Error,
     },
     /// The file does not begin with two zeros.
-    #[error("{}: not an IDX file: begins with the bytes {found:02x?}, not with [00, 00]", path.display())]
+    #[error("{}: not an IDX file: begins with the bytes {found:02x?}, not with [00, 00]", shown(path))]
     NotIdx {
         /// The file.
         path: PathBuf,
@@ -51,7 +56,7 @@ pub enum IdxError {
         found: [u8; 2],
     },
     /// The values are no unsigned bytes.
-    #[error("{}: values of type {found:#04x}, but only 0x08, unsigned bytes, are read", path.display())]
+    #[error("{}: values of type {found:#04x}, but only 0x08, unsigned bytes, are read", shown(path))]
     Type {
         /// The file.
         path: PathBuf,
@@ -59,7 +64,7 @@ pub enum IdxError {
         found: u8,
     },
     /// The array has another number of dimensions.
-    #[error("{}: {found} dimensions, but {expected} are expected", path.display())]
+    #[error("{}: {found} dimensions, but {expected} are expected", shown(path))]
     Dimensions {
         /// The file.
         path: PathBuf,
@@ -69,7 +74,7 @@ pub enum IdxError {
         found: usize,
     },
     /// A dimension is 0.
-    #[error("{}: the array is empty: its dimensions are {shape:?}", path.display())]
+    #[error("{}: the array is empty: its dimensions are {shape:?}", shown(path))]
     Empty {
         /// The file.
         path: PathBuf,
@@ -77,15 +82,28 @@ pub enum IdxError {
         shape: Vec<usize>,
     },
     /// The array has more than [`MAX_VALUES`] values.
-    #[error("{}: dimensions {shape:?}, but at most {MAX_VALUES} values are read", path.display())]
+    #[error("{}: dimensions {shape:?}, but at most {MAX_VALUES} values are read", shown(path))]
     TooLarge {
         /// The file.
         path: PathBuf,
         /// The dimensions.
         shape: Vec<usize>,
     },
+    /// The file is compressed, and too short for its values.
+    #[error(
+        "{}: truncated: {expected} bytes are expected, which {compressed} compressed bytes cannot hold",
+        shown(path)
+    )]
+    TooShort {
+        /// The file.
+        path: PathBuf,
+        /// Bytes of the header and of the values that it announces.
+        expected: usize,
+        /// Bytes of the file.
+        compressed: u64,
+    },
     /// The file ends too early.
-    #[error("{}: truncated: {expected} bytes are expected, {found} are there", path.display())]
+    #[error("{}: truncated: {expected} bytes are expected, {found} are there", shown(path))]
     Truncated {
         /// The file.
         path: PathBuf,
@@ -95,7 +113,7 @@ pub enum IdxError {
         found: usize,
     },
     /// The file goes on after the last value.
-    #[error("{}: goes on after the {expected} bytes of its header and values", path.display())]
+    #[error("{}: goes on after the {expected} bytes of its header and values", shown(path))]
     TrailingBytes {
         /// The file.
         path: PathBuf,
@@ -106,22 +124,39 @@ pub enum IdxError {
 
 /// Reads a file that holds an array of so many dimensions.
 ///
-/// The memory taken grows with the bytes that are there, not with the dimensions that the file claims.
+/// Memory is taken for the values that the file claims, once its length tells that they may be there.
 ///
 /// # Errors
 ///
 /// If it cannot be read, is damaged, or holds another kind of array.
 pub fn read_idx(path: &Path, dimensions: usize) -> Result<IdxArray, IdxError> {
     let unreadable = |reason| IdxError::Unreadable { path: path.into(), reason };
-    let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
+    let (file, length) = data_file::open(path).map_err(unreadable)?;
+    let mut file = BufReader::new(file);
     if file.fill_buf().map_err(unreadable)?.starts_with(&[0x1f, 0x8b]) {
-        read_array(path, BufReader::new(MultiGzDecoder::new(file)), dimensions)
+        let check = |expected: usize| {
+            let possible = expected as u64 <= length.saturating_mul(MAX_EXPANSION);
+            let short = || IdxError::TooShort { path: path.into(), expected, compressed: length };
+            possible.then_some(()).ok_or_else(short)
+        };
+        read_array(path, BufReader::new(MultiGzDecoder::new(file)), dimensions, check)
     } else {
-        read_array(path, file, dimensions)
+        let check = |expected: usize| {
+            let found = length as usize;
+            let short = || IdxError::Truncated { path: path.into(), expected, found };
+            (expected <= found).then_some(()).ok_or_else(short)
+        };
+        read_array(path, file, dimensions, check)
     }
 }
 
-fn read_array(path: &Path, mut source: impl Read, dimensions: usize) -> Result<IdxArray, IdxError> {
+/// Reads an array after `check` of whether so many bytes can be there.
+fn read_array(
+    path: &Path,
+    mut source: impl Read,
+    dimensions: usize,
+    check: impl Fn(usize) -> Result<(), IdxError>,
+) -> Result<IdxArray, IdxError> {
     let magic = read_exactly(path, &mut source, 0, 4)?;
     if magic[..2] != [0, 0] {
         return Err(IdxError::NotIdx { path: path.into(), found: [magic[0], magic[1]] });
@@ -144,6 +179,7 @@ fn read_array(path: &Path, mut source: impl Read, dimensions: usize) -> Result<I
         return Err(IdxError::TooLarge { path: path.into(), shape });
     };
     let before = 4 + header.len();
+    check(before + values)?;
     let data = read_exactly(path, &mut source, before, values)?;
     // The end is looked for even so: it is where a gzip file has its checksum.
     let trailing = source.take(1).read_to_end(&mut Vec::new());
@@ -160,7 +196,7 @@ fn read_exactly(
     before: usize,
     count: usize,
 ) -> Result<Vec<u8>, IdxError> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(count);
     source
         .take(count as u64)
         .read_to_end(&mut bytes)
@@ -251,9 +287,19 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_on_behind_the_values_is_not_decompressed() {
+        let bomb = gzip(&[&MATRIX[..], &[0; 1 << 24]].concat());
+        assert_eq!(message(&bomb), "goes on after the 18 bytes of its header and values");
+    }
+
+    #[test]
     fn huge_dimensions_take_no_memory() {
         let claims = [0, 0, 8, 2, 0, 0, 0x80, 0, 0, 0, 0x80, 0, 1];
         assert_eq!(message(&claims), "truncated: 1073741836 bytes are expected, 13 are there");
+        let small = gzip(&claims);
+        let expected =
+            format!("truncated: 1073741836 bytes are expected, which {} compressed bytes", small.len());
+        assert_eq!(message(&small), format!("{expected} cannot hold"));
         let overflow = [0, 0, 8, 2, 255, 255, 255, 255, 255, 255, 255, 255];
         assert!(message(&overflow).starts_with("dimensions [4294967295, 4294967295]"));
     }

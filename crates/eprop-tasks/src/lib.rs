@@ -27,6 +27,7 @@ pub mod arm_reaching;
 pub mod audio;
 pub mod clock;
 pub mod copy_repeat;
+mod data_file;
 pub mod environments;
 pub mod evidence_accumulation;
 pub mod features;

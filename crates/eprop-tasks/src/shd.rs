@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::data_file;
 use crate::range_error::RangeError;
 use crate::split::Split;
 
@@ -128,15 +129,15 @@ pub struct Shd {
 }
 
 impl Shd {
-    /// Opens `shd_train.h5` and `shd_test.h5` of a folder.
+    /// Opens `shd_train.h5` and `shd_test.h5` of a folder, whatever the case of their names.
     ///
     /// # Errors
     ///
     /// If a file is missing or damaged, or its labels or speakers are not what they should be.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, ShdError> {
         let folder = folder.as_ref().to_path_buf();
-        let train = SpikeFile::open(folder.join("shd_train.h5"))?;
-        let test = SpikeFile::open(folder.join("shd_test.h5"))?;
+        let train = SpikeFile::open(data_file::find(&folder, "shd_train.h5"))?;
+        let test = SpikeFile::open(data_file::find(&folder, "shd_test.h5"))?;
         Ok(Self { folder, train, test })
     }
 
@@ -148,7 +149,7 @@ impl Shd {
         speakers
     }
 
-    /// The names of the classes, if the training file tells.
+    /// The names of the classes, if the training file tells; the first 80 characters of each, on one line.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
 //! Speech commands: recordings of single words, a second long, by many speakers.
 //!
-//! A data set is a folder with files `{word}/{hash}_nohash_{n}.wav`, as in Google's Speech Commands
+//! A data set is a folder with files `{word}/{hash}_nohash_{n}.wav` (or `.WAV`), as in Google's Speech Commands
 //! (Warden 2018, arxiv.org/abs/1804.03209), where the hash stands for the speaker. Folders whose name
-//! starts with an underscore, such as `_background_noise_`, hold no word.
+//! starts with an underscore, such as `_background_noise_`, hold no word. Hidden files and folders are passed over.
 //!
 //! The lists `validation_list.txt` and `testing_list.txt` name the recordings that are held out, one
 //! `{word}/{name}` a line. Where both are missing, the data set's own rule decides: with the SHA-1 h of
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audio::read_wav;
 use crate::features::{Frames, LogMel, LogMelConfig, Wideband};
+use crate::quoted::{listed, quoted};
 use crate::range_error::RangeError;
 
 pub use crate::split::Split;
@@ -54,7 +55,7 @@ impl SpeechCommandsConfig {
     pub fn validate(&self) -> Result<(), RangeError> {
         self.features.validate()?;
         let twice = (1..self.words.len()).find(|&i| self.words[..i].contains(&self.words[i]));
-        let word = twice.map_or("", |i| self.words[i].as_str());
+        let word = twice.map_or(String::new(), |i| quoted(&self.words[i]));
         RangeError::check(twice.is_none(), "words", word, "different words, each named once")?;
         RangeError::check(
             !self.unknown || !self.words.is_empty(),
@@ -115,8 +116,8 @@ impl SpeechCommands {
             return Ok(known.into_iter().map(str::to_owned).collect());
         }
         if let Some(word) = config.words.iter().find(|word| !known.contains(&word.as_str())) {
-            let (folder, word) = (self.folder.clone(), word.clone());
-            return Err(SpeechCommandsError::UnknownWord { folder, word, known: known.join(", ") });
+            let (folder, word) = (self.folder.clone(), quoted(word));
+            return Err(SpeechCommandsError::UnknownWord { folder, word, known: listed(&known) });
         }
         let others = config.unknown.then(|| UNKNOWN.to_owned());
         Ok(config.words.iter().cloned().chain(others).collect())

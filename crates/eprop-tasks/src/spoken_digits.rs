@@ -1,6 +1,6 @@
 //! Spoken digits: recordings of the digits 0 to 9 by several speakers.
 //!
-//! A data set is a folder of WAV files named `{digit}_{speaker}_{index}.wav`, as in the Free Spoken
+//! A data set is a folder of WAV files named `{digit}_{speaker}_{index}.wav` (or `.WAV`), as in the Free Spoken
 //! Digit Dataset (github.com/Jakobovski/free-spoken-digit-dataset), or a folder whose sub-folder
 //! `recordings` is one. [`SpokenDigits::open`] reads the names, [`SpokenDigits::load`] the
 //! recordings of one [`Split`] as feature frames. The test set is what [`SpokenDigitsConfig::held_out`]
@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::audio::{AudioError, read_wav};
+use crate::audio::{AudioError, read_wav_up_to};
 use crate::features::{Frames, LogMel, LogMelConfig};
+use crate::quoted::{listed, quoted, shown};
 use crate::range_error::RangeError;
 
 pub use crate::split::Split;
@@ -77,7 +78,7 @@ pub struct Utterance {
 #[derive(Debug, thiserror::Error)]
 pub enum SpokenDigitsError {
     /// The folder is missing or the system refused to list it.
-    #[error("{folder}: the folder cannot be read: {reason}")]
+    #[error("{}: the folder cannot be read: {reason}", shown(folder))]
     Folder {
         /// The folder.
         folder: PathBuf,
@@ -85,13 +86,13 @@ pub enum SpokenDigitsError {
         reason: io::Error,
     },
     /// No file name fits.
-    #[error("{folder}: no recording named {PATTERN} in it or in its sub-folder `recordings`")]
+    #[error("{}: no recording named {PATTERN} in it or in its sub-folder `recordings`", shown(folder))]
     NoRecordings {
         /// The folder.
         folder: PathBuf,
     },
     /// The split holds no recording.
-    #[error("{folder}: no recording in the {split:?} split")]
+    #[error("{}: no recording in the {split:?} split", shown(folder))]
     EmptySplit {
         /// The folder.
         folder: PathBuf,
@@ -99,13 +100,13 @@ pub enum SpokenDigitsError {
         split: Split,
     },
     /// The held-out speaker has no recording.
-    #[error("{folder}: no recording of speaker `{speaker}`, only of {known}")]
+    #[error("{}: no recording of speaker `{speaker}`, only of {known}", shown(folder))]
     UnknownSpeaker {
         /// The folder.
         folder: PathBuf,
-        /// The speaker asked for.
+        /// The start of the speaker's name that was asked for.
         speaker: String,
-        /// The speakers there are.
+        /// The speakers there are, the first of them.
         known: String,
     },
     /// A configured value lies outside its range.
@@ -173,8 +174,8 @@ impl SpokenDigits {
             if !known.contains(&speaker.as_str()) {
                 return Err(SpokenDigitsError::UnknownSpeaker {
                     folder: self.folder.clone(),
-                    speaker: speaker.clone(),
-                    known: known.join(", "),
+                    speaker: quoted(speaker),
+                    known: listed(&known),
                 });
             }
         }
@@ -200,9 +201,10 @@ impl SpokenDigits {
         let warped = |warp: &f32| LogMel::new(&LogMelConfig { warp: *warp, ..config.features.clone() });
         let others = warps.iter().map(warped).collect::<Result<Vec<_>, _>>()?;
         let all: Vec<_> = [LogMel::new(&config.features)?].into_iter().chain(others).collect();
+        let most = all.iter().map(|features| features.samples_of(config.max_frames)).max().unwrap_or(0);
         let mut utterances = Vec::new();
         for recording in self.select(split, config)? {
-            let samples = read_wav(&recording.path, config.features.sample_rate_hz)?;
+            let samples = read_wav_up_to(&recording.path, config.features.sample_rate_hz, most)?;
             for features in &all {
                 let mut frames = features.frames(&samples);
                 frames.truncate(config.max_frames);
@@ -280,6 +282,32 @@ mod tests {
         let outer = tempfile::tempdir().unwrap();
         fs::rename(folder.path(), outer.path().join("recordings")).unwrap();
         assert_eq!(SpokenDigits::open(outer.path()).unwrap().recordings().len(), 32);
+    }
+
+    #[test]
+    fn recordings_in_either_case_are_used_and_hidden_files_are_not() {
+        let folder = data_set();
+        let path = |name: &str| folder.path().join(name);
+        fs::rename(path("0_ann_7.wav"), path("0_ann_7.WAV")).unwrap();
+        fs::write(path("._0_ann_7.WAV"), "not audio").unwrap();
+        let digits = SpokenDigits::open(folder.path()).unwrap();
+        assert_eq!(digits.recordings().len(), 32);
+        assert_eq!(digits.load(Split::Train, &SpokenDigitsConfig::default()).unwrap().len(), 12);
+    }
+
+    #[test]
+    fn names_of_files_stay_on_one_line_of_a_message() {
+        let folder = tempfile::tempdir().unwrap();
+        let outer = folder.path().join("a\nb");
+        fs::create_dir(&outer).unwrap();
+        (0..60).for_each(|speaker| write_wav(&outer.join(format!("0_\u{7}{speaker:02}_0.wav")), 200));
+        let held_out = HeldOut::Speaker("c\n".repeat(100));
+        let config = SpokenDigitsConfig { held_out, ..Default::default() };
+        let digits = SpokenDigits::open(&outer).unwrap();
+        let message = digits.select(Split::Test, &config).unwrap_err().to_string();
+        assert!(message.contains("a\\nb: no recording of speaker `c\\nc\\n"), "{message}");
+        assert!(message.ends_with("\\u{7}48, \\u{7}49 and 10 more"), "{message}");
+        assert!(message.len() < 1_000 && !message.contains(char::is_control), "{message}");
     }
 
     #[test]

@@ -3,11 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use crate::data_file;
+use crate::quoted::shown;
+
+/// Largest text that is read, in bytes; with several files, all together.
+pub const MAX_BYTES: u64 = 1 << 28;
+
 /// A text cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TextError {
     /// A file or folder cannot be read.
-    #[error("cannot read {}: {reason}", path.display())]
+    #[error("cannot read {}: {reason}", shown(path))]
     Unreadable {
         /// The file or folder.
         path: PathBuf,
@@ -15,7 +21,7 @@ pub enum TextError {
         reason: io::Error,
     },
     /// There is no Markdown file.
-    #[error("{} holds no Markdown files", path.display())]
+    #[error("{} holds no Markdown files", shown(path))]
     NoMarkdown {
         /// The folder.
         path: PathBuf,
@@ -74,18 +80,24 @@ impl Alphabet {
 ///
 /// # Errors
 ///
-/// If it cannot be read.
+/// If it cannot be read, is no regular file or has more than [`MAX_BYTES`].
 pub fn read(path: &Path) -> Result<String, TextError> {
-    let bytes = fs::read(path).map_err(|reason| TextError::Unreadable { path: path.into(), reason })?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    read_up_to(path, MAX_BYTES)
 }
 
-/// The Markdown files of a folder and of those below it, one after the other in the order of their paths. Hidden
-/// folders, and those named `target` or `runs`, are left out.
+fn read_up_to(path: &Path, most: u64) -> Result<String, TextError> {
+    let bytes =
+        data_file::read(path, most).map_err(|reason| TextError::Unreadable { path: path.into(), reason })?;
+    Ok(String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+}
+
+/// The Markdown files of a folder and of those below it, one after the other in the order of their paths. Hidden files and
+/// folders, and folders named `target` or `runs`, are left out, and links are not followed.
 ///
 /// # Errors
 ///
-/// If there are none, or one cannot be read.
+/// If there are none, one cannot be read, or they have more than [`MAX_BYTES`] together.
 pub fn read_markdown(folder: &Path) -> Result<String, TextError> {
     let mut files = Vec::new();
     collect(folder, &mut files)?;
@@ -93,7 +105,11 @@ pub fn read_markdown(folder: &Path) -> Result<String, TextError> {
     if files.is_empty() {
         return Err(TextError::NoMarkdown { path: folder.into() });
     }
-    files.iter().map(|path| read(path)).collect()
+    let mut text = String::new();
+    for path in files {
+        text += &read_up_to(&path, MAX_BYTES.saturating_sub(text.len() as u64))?;
+    }
+    Ok(text)
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), TextError> {
@@ -103,9 +119,12 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), TextError> {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         let kind = entry.file_type().map_err(unreadable)?;
-        if kind.is_dir() && !name.starts_with('.') && !["target", "runs"].contains(&name.as_ref()) {
+        if data_file::is_hidden(&name) {
+            continue;
+        }
+        if kind.is_dir() && !["target", "runs"].contains(&name.as_ref()) {
             collect(&entry.path(), files)?;
-        } else if kind.is_file() && name.ends_with(".md") {
+        } else if kind.is_file() && data_file::without_ending(&name, ".md").is_some() {
             files.push(entry.path());
         }
     }
@@ -148,12 +167,17 @@ mod tests {
     }
 
     #[test]
-    fn markdown_is_found_below_but_not_in_hidden_folders() {
+    fn markdown_is_found_below_but_not_where_it_is_hidden() {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(read_markdown(folder.path()), Err(TextError::NoMarkdown { .. })));
-        for (name, text) in
-            [("b/c.md", "2"), ("a.md", "1"), (".git/x.md", "no"), ("target/y.md", "no"), ("d.txt", "no")]
-        {
+        for (name, text) in [
+            ("b/C.MD", "2"),
+            ("a.md", "1"),
+            (".git/x.md", "no"),
+            ("target/y.md", "no"),
+            ("d.txt", "no"),
+            ("._a.md", "no"),
+        ] {
             let path = folder.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();

@@ -25,6 +25,7 @@ mod speakers;
 use std::path::{Path, PathBuf};
 
 use crate::audio::read_audio;
+use crate::data_file;
 use crate::features::{Frames, LogMel, LogMelConfig};
 
 pub use crate::split::Split;
@@ -35,6 +36,9 @@ pub use segments::SegmentError;
 use segments::TRANSCRIPT_RATE_HZ;
 pub use sentence::Sentence;
 pub use speakers::{CORE_TEST_SPEAKERS, DEVELOPMENT_SPEAKERS};
+
+/// Largest transcript that is read, in bytes. Those of the corpus have 1 kB.
+const MAX_TRANSCRIPT_BYTES: u64 = 1 << 20;
 
 /// One sentence as features with a phone for every frame.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,7 +100,7 @@ impl Timit {
 fn utterance(sentence: &Sentence, features: &LogMel) -> Result<PhoneUtterance, TimitError> {
     let path = &sentence.transcript;
     let samples = read_audio(&sentence.audio, features.config().sample_rate_hz)?;
-    let text = std::fs::read_to_string(path)
+    let text = data_file::read_text(path, MAX_TRANSCRIPT_BYTES)
         .map_err(|reason| TimitError::Unreadable { path: path.clone(), reason })?;
     let rate_hz = features.config().sample_rate_hz;
     let length = samples.len() as u64 * u64::from(TRANSCRIPT_RATE_HZ) / u64::from(rate_hz);

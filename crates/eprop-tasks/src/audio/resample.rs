@@ -1,36 +1,109 @@
 //! Another sample rate by a linear-phase filter.
 
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
-use rubato::{Fft, FixedSync, Resampler, WindowFunction};
+use rubato::{Fft, FixedSync, Indexing, Resampler, WindowFunction};
 
 /// Least length of the anti-aliasing filter at the lower of the two rates, in samples: its
 /// transition band is then narrower than 3 % of that rate's Nyquist frequency.
 const FILTER_SAMPLES: usize = 512;
 
-/// `samples` at `to_hz`: ⌈n · to/from⌉ samples, aligned with the input.
-pub(super) fn resample(samples: &[f32], from_hz: u32, to_hz: u32) -> Result<Vec<f32>, String> {
-    let (from, to) = (from_hz as usize, to_hz as usize);
-    let divisor = greatest_common_divisor(from, to);
-    let (block_in, block_out) = (from / divisor, to / divisor);
-    // An even number of blocks: the filter's delay is half of it, and must be whole samples.
-    let blocks = FILTER_SAMPLES.div_ceil(block_in.min(block_out)).next_multiple_of(2);
-    let mut resampler = Fft::<f32>::new_custom(
-        from,
-        to,
-        blocks * block_in,
-        1,
-        1,
-        WindowFunction::BlackmanHarris2,
-        FixedSync::Both,
-    )
-    .map_err(|e| e.to_string())?;
+/// Samples that come at one rate and are kept at another: the first of ⌈n · to/from⌉ of n, aligned with the input. Beside what is kept,
+/// it takes a block of the filter.
+pub(super) struct Track {
+    kept: Vec<f32>,
+    /// Samples that will be kept.
+    length: usize,
+    /// None between equal rates.
+    filter: Option<Filter>,
+}
 
-    let mono = InterleavedSlice::new(samples, 1, samples.len()).map_err(|e| e.to_string())?;
-    let mut resampled =
-        resampler.process_all(&mono, samples.len(), None).map_err(|e| e.to_string())?.take_data();
-    // The resampler rounds the length up in floating point, which can give one sample too many.
-    resampled.truncate((samples.len() * block_out).div_ceil(block_in));
-    Ok(resampled)
+struct Filter {
+    resampler: Fft<f32>,
+    /// Samples that have come since the last block.
+    block: Vec<f32>,
+    resampled: Vec<f32>,
+    /// Samples by which the output lags and which are still to be dropped.
+    delay: usize,
+}
+
+impl Track {
+    /// For `length` samples, and at most so many to keep.
+    pub(super) fn new(from_hz: u32, to_hz: u32, length: u64, most: usize) -> Result<Self, String> {
+        let divisor = greatest_common_divisor(from_hz as usize, to_hz as usize);
+        let [block_in, block_out] = [from_hz, to_hz].map(|rate| rate as usize / divisor);
+        let length = (length * block_out as u64).div_ceil(block_in as u64);
+        let length = length.min(most as u64) as usize;
+        let filter = (from_hz != to_hz).then(|| Filter::new(from_hz, to_hz, [block_in, block_out]));
+        Ok(Self { kept: Vec::with_capacity(length), length, filter: filter.transpose()? })
+    }
+
+    pub(super) fn push(&mut self, sample: f32) -> Result<(), String> {
+        if self.kept.len() == self.length {
+            return Ok(());
+        }
+        let Some(filter) = &mut self.filter else {
+            self.kept.push(sample);
+            return Ok(());
+        };
+        filter.block.push(sample);
+        if filter.block.len() == filter.resampler.input_frames_next() { self.resample() } else { Ok(()) }
+    }
+
+    /// What is kept of the samples that have come.
+    pub(super) fn finish(mut self) -> Result<Vec<f32>, String> {
+        // Silence follows, until the filter has given all.
+        while self.filter.is_some() && self.kept.len() < self.length {
+            self.resample()?;
+        }
+        Ok(self.kept)
+    }
+
+    /// Resamples the block, as if silence filled it.
+    fn resample(&mut self) -> Result<(), String> {
+        let Some(filter) = &mut self.filter else { return Ok(()) };
+        let resampled = filter.resample()?;
+        let room = self.length - self.kept.len();
+        self.kept.extend(resampled.iter().take(room));
+        Ok(())
+    }
+}
+
+impl Filter {
+    fn new(from_hz: u32, to_hz: u32, [block_in, block_out]: [usize; 2]) -> Result<Self, String> {
+        // An even number of blocks: the filter's delay is half of it, and must be whole samples.
+        let blocks = FILTER_SAMPLES.div_ceil(block_in.min(block_out)).next_multiple_of(2);
+        let resampler = Fft::<f32>::new_custom(
+            from_hz as usize,
+            to_hz as usize,
+            blocks * block_in,
+            1,
+            1,
+            WindowFunction::BlackmanHarris2,
+            FixedSync::Both,
+        );
+        let resampler = resampler.map_err(|e| e.to_string())?;
+        Ok(Self {
+            block: Vec::with_capacity(resampler.input_frames_max()),
+            resampled: vec![0.0; resampler.output_frames_max()],
+            delay: resampler.output_delay(),
+            resampler,
+        })
+    }
+
+    /// The next samples of the output.
+    fn resample(&mut self) -> Result<&[f32], String> {
+        let (samples, room) = (self.block.len(), self.resampled.len());
+        let input = InterleavedSlice::new(&self.block, 1, samples).map_err(|e| e.to_string())?;
+        let mut output =
+            InterleavedSlice::new_mut(&mut self.resampled, 1, room).map_err(|e| e.to_string())?;
+        let indexing = Indexing { partial_len: Some(samples), ..Indexing::default() };
+        let resampled = self.resampler.process_into_buffer(&input, &mut output, Some(&indexing));
+        let (_, count) = resampled.map_err(|e| e.to_string())?;
+        self.block.clear();
+        let dropped = self.delay.min(count);
+        self.delay -= dropped;
+        Ok(&self.resampled[dropped..count])
+    }
 }
 
 fn greatest_common_divisor(a: usize, b: usize) -> usize {
@@ -40,6 +113,12 @@ fn greatest_common_divisor(a: usize, b: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn resample(samples: &[f32], from_hz: u32, to_hz: u32) -> Result<Vec<f32>, String> {
+        let mut track = Track::new(from_hz, to_hz, samples.len() as u64, usize::MAX)?;
+        samples.iter().try_for_each(|&sample| track.push(sample))?;
+        track.finish()
+    }
 
     fn tone(frequency_hz: f64, rate_hz: u32, samples: usize) -> Vec<f32> {
         let step = std::f64::consts::TAU * frequency_hz / f64::from(rate_hz);
@@ -89,5 +168,11 @@ mod tests {
     fn a_short_recording_is_resampled_whole() {
         assert_eq!(resample(&[0.5], 44_100, 8_000).unwrap().len(), 1);
         assert_eq!(resample(&[0.5; 3], 8_000, 16_000).unwrap().len(), 6);
+        assert!(resample(&[], 8_000, 16_000).unwrap().is_empty());
+    }
+
+    #[test]
+    fn equal_rates_keep_the_samples() {
+        assert_eq!(resample(&[0.5, -0.25], 8_000, 8_000).unwrap(), [0.5, -0.25]);
     }
 }

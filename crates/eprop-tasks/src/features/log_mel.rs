@@ -44,7 +44,7 @@ impl LogMel {
     /// Features of `samples` at `config.sample_rate_hz`, one row for every window that lies within
     /// the recording. A recording shorter than a window is padded with zeros to one frame.
     pub fn frames(&self, samples: &[f32]) -> Frames {
-        let mut levels = self.spectral(&emphasise(samples, self.config.pre_emphasis));
+        let mut levels = self.spectral(samples);
         if self.config.energy {
             levels = Frames::beside(&[levels, self.energies(samples)]);
         }
@@ -59,6 +59,18 @@ impl LogMel {
         frames
     }
 
+    /// Samples of which the first `frames` frames are made: further ones change them only where each recording is normalized as a whole.
+    pub(crate) fn samples_of(&self, frames: usize) -> usize {
+        if self.config.normalize {
+            return usize::MAX;
+        }
+        let ahead = usize::from(self.config.deltas) * self.config.delta_frames;
+        frames
+            .saturating_add(ahead)
+            .saturating_mul(self.config.hop_samples())
+            .saturating_add(self.window.len())
+    }
+
     /// Bands or cepstra of every frame (equations 2 to 6 of the module).
     fn spectral(&self, samples: &[f32]) -> Frames {
         let (count, hop) = (self.count(samples), self.config.hop_samples());
@@ -69,7 +81,7 @@ impl LogMel {
         let mut buffer = self.fft.make_input_vec();
         let mut data = Vec::with_capacity(count * features);
         for frame in 0..count {
-            let part = samples.iter().skip(frame * hop);
+            let part = emphasised(samples, frame * hop, self.config.pre_emphasis);
             buffer.fill(0.0);
             for ((slot, sample), weight) in buffer.iter_mut().zip(part).zip(&self.window) {
                 *slot = sample * weight;
@@ -115,10 +127,12 @@ impl std::fmt::Debug for LogMel {
     }
 }
 
-/// Equation 1 of the module.
-fn emphasise(samples: &[f32], pre_emphasis: f32) -> Vec<f32> {
-    let mut previous = 0.0;
-    samples.iter().map(|&sample| sample - pre_emphasis * std::mem::replace(&mut previous, sample)).collect()
+/// Equation 1 of the module, from sample `first` on.
+fn emphasised(samples: &[f32], first: usize, pre_emphasis: f32) -> impl Iterator<Item = f32> {
+    let mut previous = first.checked_sub(1).map_or(0.0, |before| samples[before]);
+    samples[first..]
+        .iter()
+        .map(move |&sample| sample - pre_emphasis * std::mem::replace(&mut previous, sample))
 }
 
 /// Equation 2 of the module.
@@ -197,9 +211,24 @@ mod tests {
 
     #[test]
     fn pre_emphasis_leaves_the_first_sample_and_removes_a_constant() {
-        let emphasised = emphasise(&[1.0, 1.0, 1.0], 0.97);
-        assert_eq!(emphasised[0], 1.0);
-        assert!((emphasised[2] - 0.03).abs() < 1e-6);
+        let all: Vec<f32> = emphasised(&[1.0, 1.0, 1.0], 0, 0.97).collect();
+        assert_eq!(all[0], 1.0);
+        assert!((all[2] - 0.03).abs() < 1e-6);
+        assert!(emphasised(&[1.0, 1.0, 1.0], 1, 0.97).eq(all[1..].iter().copied()));
+    }
+
+    #[test]
+    fn the_first_frames_are_made_of_the_first_samples() {
+        let samples = tone(440.0, 8_000);
+        for deltas in 0..=2 {
+            let log_mel = LogMel::new(&LogMelConfig { deltas, ..LogMelConfig::default() }).unwrap();
+            let mut all = log_mel.frames(&samples);
+            let mut first = log_mel.frames(&samples[..log_mel.samples_of(7)]);
+            [&mut all, &mut first].into_iter().for_each(|frames| frames.truncate(7));
+            assert_eq!(first, all, "{deltas} slopes");
+        }
+        let normalizing = LogMelConfig { normalize: true, ..LogMelConfig::default() };
+        assert_eq!(LogMel::new(&normalizing).unwrap().samples_of(7), usize::MAX);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::idx::IdxError;
+use crate::quoted::shown;
 use crate::range_error::RangeError;
 use crate::split::Split;
 
@@ -11,7 +12,7 @@ use crate::split::Split;
 #[derive(Debug, thiserror::Error)]
 pub enum ImageSetError {
     /// A file is missing.
-    #[error("{}: holds no `{name}`, neither as it is nor with the ending .gz", folder.display())]
+    #[error("{}: holds no `{name}`, neither as it is nor with the ending .gz", shown(folder))]
     MissingFile {
         /// The folder.
         folder: PathBuf,
@@ -22,7 +23,7 @@ pub enum ImageSetError {
     #[error(transparent)]
     Idx(#[from] IdxError),
     /// There is not one label for each image.
-    #[error("{}: {found} labels, but `{images}` holds {expected} images", path.display())]
+    #[error("{}: {found} labels, but `{images}` holds {expected} images", shown(path))]
     Count {
         /// The file of labels.
         path: PathBuf,
@@ -34,7 +35,7 @@ pub enum ImageSetError {
         found: usize,
     },
     /// A label is no digit.
-    #[error("{}: label {index} is {label}, but must be 0 to 9", path.display())]
+    #[error("{}: label {index} is {label}, but must be 0 to 9", shown(path))]
     Label {
         /// The file of labels.
         path: PathBuf,
@@ -46,7 +47,7 @@ pub enum ImageSetError {
     /// Training and test images differ in size.
     #[error(
         "{}: images of {} by {} pixels, but the training images have {} by {}",
-        path.display(), found[0], found[1], expected[0], expected[1]
+        shown(path), found[0], found[1], expected[0], expected[1]
     )]
     Size {
         /// The file of test images.
@@ -57,7 +58,7 @@ pub enum ImageSetError {
         found: [usize; 2],
     },
     /// The split holds no image.
-    #[error("{}: no image in the {split:?} split", folder.display())]
+    #[error("{}: no image in the {split:?} split", shown(folder))]
     EmptySplit {
         /// The folder.
         folder: PathBuf,

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{ImageSetError, SequentialImagesConfig};
+use crate::data_file;
 use crate::idx::read_idx;
 use crate::range_error::RangeError;
 use crate::split::Split;
@@ -40,7 +41,7 @@ struct Part {
 impl ImageSet {
     /// Reads `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
     /// `t10k-labels-idx1-ubyte`, also as `train-images.idx3-ubyte` and so on, and each also with
-    /// the ending `.gz`.
+    /// the ending `.gz`, in either case.
     ///
     /// # Errors
     ///
@@ -119,11 +120,11 @@ impl Part {
     }
 }
 
-/// The file `{name}-{kind}` or `{name}.{kind}`, with or without `.gz`.
+/// The file `{name}-{kind}` or `{name}.{kind}`, with or without `.gz`, in either case.
 fn find(folder: &Path, name: &str, kind: &str) -> Result<PathBuf, ImageSetError> {
     let names = ["", ".gz"].map(|end| [format!("{name}-{kind}{end}"), format!("{name}.{kind}{end}")]);
-    let mut paths = names.iter().flatten().map(|name| folder.join(name));
-    paths.find(|path| path.is_file()).ok_or_else(|| {
+    let mut paths = names.iter().flatten().map(|name| data_file::find(folder, name));
+    paths.find(|path| path.exists()).ok_or_else(|| {
         let name = format!("{name}-{kind}");
         ImageSetError::MissingFile { folder: folder.into(), name }
     })
@@ -187,6 +188,15 @@ mod tests {
         assert_eq!(load(Split::Validation, &config), [8]);
         assert_eq!(load(Split::Test, &config), [1]);
         assert_eq!(load(Split::All, &config), [5]);
+    }
+
+    #[test]
+    fn names_may_be_in_either_case() {
+        let folder = data_set();
+        let [from, to] =
+            ["t10k-images-idx3-ubyte.gz", "T10K-IMAGES-IDX3-UBYTE.GZ"].map(|name| folder.path().join(name));
+        fs::rename(from, to).unwrap();
+        assert_eq!(ImageSet::open(folder.path()).unwrap().test.labels, [1, 2]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::quoted::{listed, shown};
 use crate::range_error::RangeError;
 use crate::split::Split;
 
@@ -10,8 +11,8 @@ use crate::split::Split;
 /// that starts with the path.
 #[derive(Debug, thiserror::Error)]
 pub enum ShdError {
-    /// A file is missing or the system refused to read it.
-    #[error("{}: cannot be read: {reason}", path.display())]
+    /// A file is missing or not a regular file, or the system refused to read it.
+    #[error("{}: cannot be read: {reason}", shown(path))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -19,7 +20,7 @@ pub enum ShdError {
         reason: io::Error,
     },
     /// A file is no HDF5 file, or damaged at its very beginning.
-    #[error("{}: not a valid HDF5 file: {reason}", path.display())]
+    #[error("{}: not a valid HDF5 file: {reason}", shown(path))]
     NotHdf5 {
         /// The file.
         path: PathBuf,
@@ -27,7 +28,7 @@ pub enum ShdError {
         reason: String,
     },
     /// A data set is missing or damaged.
-    #[error("{}: the data set `{dataset}` cannot be read: {reason}", path.display())]
+    #[error("{}: the data set `{dataset}` cannot be read: {reason}", shown(path))]
     Dataset {
         /// The file.
         path: PathBuf,
@@ -37,7 +38,7 @@ pub enum ShdError {
         reason: String,
     },
     /// A data set holds values of the wrong type.
-    #[error("{}: the data set `{dataset}` must hold {expected}, but holds {found}", path.display())]
+    #[error("{}: the data set `{dataset}` must hold {expected}, but holds {found}", shown(path))]
     Type {
         /// The file.
         path: PathBuf,
@@ -52,7 +53,7 @@ pub enum ShdError {
     #[error(
         "{}: the data set `{dataset}` has the shape {shape:?}, \
          but must have one dimension of at most {most} items",
-        path.display()
+        shown(path)
     )]
     Shape {
         /// The file.
@@ -65,7 +66,7 @@ pub enum ShdError {
         most: u64,
     },
     /// The classes are not as many as there are.
-    #[error("{}: `extra/keys` names {found} classes, where there are 20", path.display())]
+    #[error("{}: `extra/keys` names {found} classes, where there are 20", shown(path))]
     Names {
         /// The file.
         path: PathBuf,
@@ -73,7 +74,7 @@ pub enum ShdError {
         found: usize,
     },
     /// A data set has not one item for each label.
-    #[error("{}: `{dataset}` holds {found} items, but `labels` {expected}", path.display())]
+    #[error("{}: `{dataset}` holds {found} items, but `labels` {expected}", shown(path))]
     Count {
         /// The file.
         path: PathBuf,
@@ -85,7 +86,7 @@ pub enum ShdError {
         found: usize,
     },
     /// The sequences of a data set hold more bytes than the file.
-    #[error("{}: the sequences of `{dataset}` overlap, so the file is damaged", path.display())]
+    #[error("{}: the sequences of `{dataset}` overlap, so the file is damaged", shown(path))]
     Overlap {
         /// The file.
         path: PathBuf,
@@ -93,7 +94,7 @@ pub enum ShdError {
         dataset: &'static str,
     },
     /// An utterance has not one time for each unit.
-    #[error("{}: item {item} has {times} times, but {units} units", path.display())]
+    #[error("{}: item {item} has {times} times, but {units} units", shown(path))]
     Lengths {
         /// The file.
         path: PathBuf,
@@ -105,7 +106,7 @@ pub enum ShdError {
         units: usize,
     },
     /// A value lies outside its range.
-    #[error("{}: {what} {value} in item {item}, but {what}s must be {range}", path.display())]
+    #[error("{}: {what} {value} in item {item}, but {what}s must be {range}", shown(path))]
     Value {
         /// The file.
         path: PathBuf,
@@ -119,13 +120,13 @@ pub enum ShdError {
         range: &'static str,
     },
     /// Speakers are to be held out, but the file does not tell who speaks.
-    #[error("{}: speakers cannot be held out: it has no data set `extra/speaker`", path.display())]
+    #[error("{}: speakers cannot be held out: it has no data set `extra/speaker`", shown(path))]
     NoSpeakers {
         /// The file.
         path: PathBuf,
     },
     /// The held-out speaker says nothing.
-    #[error("{}: nothing of speaker {speaker}, only of {known:?}", path.display())]
+    #[error("{}: nothing of speaker {speaker}, only of [{}]", shown(path), listed(known))]
     UnknownSpeaker {
         /// The file.
         path: PathBuf,
@@ -135,7 +136,7 @@ pub enum ShdError {
         known: Vec<u16>,
     },
     /// The split holds no utterance.
-    #[error("{}: no utterance in the {split:?} split", folder.display())]
+    #[error("{}: no utterance in the {split:?} split", shown(folder))]
     EmptySplit {
         /// The folder.
         folder: PathBuf,

@@ -1,6 +1,5 @@
 //! One of the two files.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +9,8 @@ use hdf5_reader::{Dataset, FileStorage, Hdf5File, OpenOptions};
 use super::utterance::bin;
 use super::values::Number;
 use super::{CLASSES, ShdConfig, ShdError, SpikeUtterance, UNITS};
+use crate::data_file;
+use crate::quoted::{quoted, reason};
 
 /// Largest number of utterances: far more than there are, and few enough for a damaged file's
 /// claim to cost little.
@@ -65,7 +66,7 @@ impl SpikeFile {
         if names.len() != CLASSES {
             return Err(ShdError::Names { path: self.path.clone(), found: names.len() });
         }
-        Ok(Some(names))
+        Ok(Some(names.iter().map(|name| quoted(name)).collect()))
     }
 
     /// Reads these utterances.
@@ -96,8 +97,7 @@ impl SpikeFile {
 impl<'a> Reader<'a> {
     fn open(path: &'a Path) -> Result<Self, ShdError> {
         let unreadable = |reason| ShdError::Unreadable { path: path.into(), reason };
-        let file = File::open(path).map_err(unreadable)?;
-        let length = file.metadata().map_err(unreadable)?.len();
+        let (file, length) = data_file::open(path).map_err(unreadable)?;
         let options = OpenOptions::default()
             .with_max_read_bytes(MAX_BYTES)
             .with_max_chunk_bytes(MAX_BYTES)
@@ -105,11 +105,11 @@ impl<'a> Reader<'a> {
         FileStorage::from_file(file)
             .and_then(|storage| Hdf5File::from_storage_with_options(Arc::new(storage), options))
             .map(|file| Self { path, file, length })
-            .map_err(|error| ShdError::NotHdf5 { path: path.into(), reason: one_line(&error) })
+            .map_err(|error| ShdError::NotHdf5 { path: path.into(), reason: reason(&error) })
     }
 
     fn damaged(&self, dataset: &'static str, error: &Error) -> ShdError {
-        ShdError::Dataset { path: self.path.into(), dataset, reason: one_line(error) }
+        ShdError::Dataset { path: self.path.into(), dataset, reason: reason(error) }
     }
 
     fn missing(&self, dataset: &'static str) -> ShdError {
@@ -132,7 +132,7 @@ impl<'a> Reader<'a> {
 
     fn wrong_type(&self, name: &'static str, expected: &'static str, dataset: &Dataset) -> ShdError {
         // Nested types could fill pages.
-        let found = format!("{:?}", dataset.dtype()).chars().take(100).collect();
+        let found = quoted(&format!("{:?}", dataset.dtype()));
         ShdError::Type { path: self.path.into(), dataset: name, expected, found }
     }
 
@@ -237,9 +237,4 @@ fn is_missing(error: &Error) -> bool {
         Error::DatasetNotFound(_) | Error::GroupNotFound(_) => true,
         _ => false,
     }
-}
-
-/// An error's message without the line breaks that the names in a damaged file can bring in.
-fn one_line(error: &Error) -> String {
-    error.to_string().replace(char::is_control, " ")
 }

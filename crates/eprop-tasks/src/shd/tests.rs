@@ -120,6 +120,13 @@ fn files_of_h5py_and_pytables_are_read() {
 }
 
 #[test]
+fn names_may_be_in_either_case() {
+    let folder = Parts::sound().write();
+    fs::rename(folder.path().join("shd_test.h5"), folder.path().join("SHD_test.H5")).unwrap();
+    assert_eq!(load(folder.path()).unwrap().len(), 6);
+}
+
+#[test]
 fn speakers_or_a_fraction_are_held_out() {
     let shd = Shd::open(fixtures()).unwrap();
     let speakers = |split, validation| {

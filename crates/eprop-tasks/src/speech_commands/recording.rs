@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use sha1::{Digest, Sha1};
 
 use super::SpeechCommandsError;
+use crate::data_file;
 use crate::quoted::quoted;
 use crate::split::Split;
 
@@ -16,6 +17,8 @@ const SEPARATOR: &str = "_nohash_";
 const HASHES: u32 = 1 << 27;
 /// Percent of the speakers in the validation and in the test set.
 const HELD_OUT_PERCENT: f64 = 10.0;
+/// Largest list that is read, in bytes. That of the data set has 300 kB.
+const MAX_LIST_BYTES: u64 = 1 << 26;
 
 /// One file of the data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,10 +38,13 @@ pub(super) fn recordings_in(folder: &Path) -> Result<Vec<WordRecording>, SpeechC
     let mut recordings = Vec::new();
     for (word, word_folder) in entries_of(folder)? {
         // `_background_noise_` holds no word.
-        if word.starts_with(['_', '.']) || !word_folder.is_dir() {
+        if word.starts_with('_') || data_file::is_hidden(&word) || !word_folder.is_dir() {
             continue;
         }
         for (name, path) in entries_of(&word_folder)? {
+            if data_file::is_hidden(&name) {
+                continue;
+            }
             if let Some(split) = split_of(&name) {
                 recordings.push(WordRecording { word: word.clone(), name, path, split });
             }
@@ -55,7 +61,7 @@ pub(super) fn recordings_in(folder: &Path) -> Result<Vec<WordRecording>, SpeechC
 /// The split of a file by the hash of what precedes `_nohash_` in its name, so that all recordings of
 /// a speaker fall into one split; `None` for other names.
 fn split_of(name: &str) -> Option<Split> {
-    let (speaker, number) = name.strip_suffix(".wav")?.split_once(SEPARATOR)?;
+    let (speaker, number) = data_file::without_ending(name, ".wav")?.split_once(SEPARATOR)?;
     if speaker.is_empty() || number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
@@ -75,23 +81,25 @@ fn split_of(name: &str) -> Option<Split> {
 
 /// Replaces the splits by those of the lists, where there are lists.
 fn split_by_lists(folder: &Path, recordings: &mut [WordRecording]) -> Result<(), SpeechCommandsError> {
-    let [validation, test] = ["validation_list.txt", "testing_list.txt"].map(|name| folder.join(name));
+    let [validation, test] =
+        ["validation_list.txt", "testing_list.txt"].map(|name| data_file::find(folder, name));
     match (validation.exists(), test.exists()) {
         (false, false) => return Ok(()),
         (true, true) => {}
         (false, true) => return Err(SpeechCommandsError::NoList { list: validation }),
         (true, false) => return Err(SpeechCommandsError::NoList { list: test }),
     }
-    let key = |recording: &WordRecording| format!("{}/{}", recording.word, recording.name);
+    // A list that was made elsewhere may have names in another case.
+    let key = |recording: &WordRecording| format!("{}/{}", recording.word, recording.name).to_lowercase();
     let known: HashSet<String> = recordings.iter().map(key).collect();
     let mut held_out = HashMap::new();
     for (list, split) in [(&validation, Split::Validation), (&test, Split::Test)] {
         for (line, name) in lines_of(list)? {
-            let list = list.clone();
-            if !known.contains(&name) {
+            let (list, key) = (list.clone(), name.to_lowercase());
+            if !known.contains(&key) {
                 return Err(SpeechCommandsError::NoSuchRecording { list, line, name: quoted(&name) });
             }
-            if held_out.insert(name.clone(), split).is_some_and(|earlier| earlier != split) {
+            if held_out.insert(key, split).is_some_and(|earlier| earlier != split) {
                 return Err(SpeechCommandsError::InBothLists { list, line, name: quoted(&name) });
             }
         }
@@ -104,7 +112,7 @@ fn split_by_lists(folder: &Path, recordings: &mut [WordRecording]) -> Result<(),
 
 /// The lines of a list that are not blank, with their numbers from 1.
 fn lines_of(list: &Path) -> Result<Vec<(usize, String)>, SpeechCommandsError> {
-    let text = std::fs::read_to_string(list)
+    let text = data_file::read_text(list, MAX_LIST_BYTES)
         .map_err(|reason| SpeechCommandsError::Unreadable { path: list.into(), reason })?;
     let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim().to_owned()));
     Ok(lines.filter(|(_, line)| !line.is_empty()).collect())
@@ -156,6 +164,7 @@ mod tests {
 
     #[test]
     fn other_names_are_no_recordings() {
+        assert_eq!(split_of("a69b9b3e_nohash_0.WAV"), Some(Split::Validation));
         for name in ["a.wav", "_nohash_0.wav", "a_nohash_.wav", "a_nohash_x.wav", "a_nohash_0.mp3", ""] {
             assert_eq!(split_of(name), None, "{name}");
         }

@@ -71,6 +71,23 @@ fn lists_decide_where_they_are_there() {
 }
 
 #[test]
+fn recordings_in_either_case_are_used_and_hidden_files_are_not() {
+    let folder = data_set();
+    let path = |name: &str| folder.path().join(name);
+    fs::rename(path("yes/988e2f9a_nohash_0.wav"), path("yes/988e2f9a_nohash_0.WAV")).unwrap();
+    fs::write(path("yes/._988e2f9a_nohash_0.WAV"), "not audio").unwrap();
+    fs::write(path("no/._a69b9b3e_nohash_0.wav"), "not audio").unwrap();
+    assert_eq!(names(folder.path(), Split::All).len(), 12);
+
+    write_lists(folder.path(), "yes/988e2f9a_nohash_0.wav", "NO/988E2F9A_NOHASH_0.WAV");
+    fs::rename(path("testing_list.txt"), path("TESTING_LIST.TXT")).unwrap();
+    assert_eq!(names(folder.path(), Split::Validation), ["yes/988e2f9a"]);
+    assert_eq!(names(folder.path(), Split::Test), ["no/988e2f9a"]);
+    let commands = SpeechCommands::open(folder.path()).unwrap();
+    assert_eq!(commands.load(Split::All, &config(&[], false)).unwrap().len(), 12);
+}
+
+#[test]
 fn classes_are_all_words_or_the_chosen_ones_and_the_rest() {
     let folder = data_set();
     let commands = SpeechCommands::open(folder.path()).unwrap();
@@ -133,6 +150,8 @@ fn what_cannot_be_loaded_is_named() {
     let (root, all) = (folder.path(), config(&[], false));
     let message = refuse(root, root, &config(&["yes", "maybe"], false));
     assert_eq!(message, ": no recording of the word `maybe`, only of bed, no, unknown, yes");
+    let message = refuse(root, root, &config(&["a\u{7}b"], false));
+    assert!(message.starts_with(": no recording of the word `a\\u{7}b`, only of bed"), "{message}");
     let damaged = root.join("bed/a69b9b3e_nohash_0.wav");
     fs::write(&damaged, "garbage").unwrap();
     assert!(refuse(root, &damaged, &all).starts_with(": not a valid WAV file"));

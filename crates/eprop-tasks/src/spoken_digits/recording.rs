@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::data_file::without_ending;
+
 /// The naming of the recordings.
 pub(super) const PATTERN: &str = "{digit}_{speaker}_{index}.wav";
 
@@ -22,7 +24,8 @@ pub struct Recording {
 impl Recording {
     /// The recording that a file's name announces.
     fn from_path(path: PathBuf) -> Option<Self> {
-        let stem = path.file_name()?.to_str()?.strip_suffix(".wav")?;
+        let name = path.file_name()?.to_string_lossy().into_owned();
+        let stem = without_ending(&name, ".wav")?;
         let (digit, rest) = stem.split_once('_')?;
         let (speaker, index) = rest.rsplit_once('_')?;
         let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
@@ -57,6 +60,7 @@ mod tests {
         let recording = parse("7_mary_ann_12.wav").unwrap();
         assert_eq!((recording.digit, recording.index), (7, 12));
         assert_eq!(recording.speaker, "mary_ann");
+        assert_eq!(parse("7_mary_ann_12.WAV").unwrap().speaker, "mary_ann");
         let others = [
             "7_mary.wav",
             "a_mary_1.wav",
@@ -65,6 +69,7 @@ mod tests {
             "7_mary_.wav",
             "7_mary_+1.wav",
             "7_mary_1.mp3",
+            "._7_mary_1.wav",
             "_mary_1.wav",
             "7_mary_99999999999.wav",
             "README.md",

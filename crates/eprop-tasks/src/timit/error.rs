@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::audio::AudioError;
+use crate::quoted::shown;
 use crate::range_error::RangeError;
 use crate::split::Split;
 
@@ -13,7 +14,7 @@ use super::segments::SegmentError;
 #[derive(Debug, thiserror::Error)]
 pub enum TimitError {
     /// A folder or a transcript is missing or the system refused to read it.
-    #[error("{path}: cannot be read: {reason}")]
+    #[error("{}: cannot be read: {reason}", shown(path))]
     Unreadable {
         /// The folder or file.
         path: PathBuf,
@@ -21,7 +22,7 @@ pub enum TimitError {
         reason: io::Error,
     },
     /// There is no folder of this name.
-    #[error("{folder}: no folder {name} in it or in its sub-folder `timit` or `data`")]
+    #[error("{}: no folder {name} in it or in its sub-folder `timit` or `data`", shown(folder))]
     NoFolder {
         /// The folder of the corpus.
         folder: PathBuf,
@@ -29,15 +30,23 @@ pub enum TimitError {
         name: &'static str,
     },
     /// A sentence lacks its audio file or its transcript.
-    #[error("{path}: no {lacks} of this sentence beside it")]
+    #[error("{}: no {lacks} of this sentence beside it", shown(path))]
     Incomplete {
         /// The file that is there.
         path: PathBuf,
         /// The ending of the one that is not.
         lacks: &'static str,
     },
+    /// Two files, whose names or those of their folders differ in case alone, are of one sentence.
+    #[error("{}: the same sentence as in {}", shown(path), shown(other))]
+    Twice {
+        /// One of the two.
+        path: PathBuf,
+        /// The other one.
+        other: PathBuf,
+    },
     /// A line of a transcript is no segment of the recording.
-    #[error("{path}: line {line}: {reason}")]
+    #[error("{}: line {line}: {reason}", shown(path))]
     Segment {
         /// The transcript.
         path: PathBuf,
@@ -47,7 +56,7 @@ pub enum TimitError {
         reason: SegmentError,
     },
     /// The core test set is incomplete.
-    #[error("{folder}: no sentence of {speaker}, who belongs to the core test set")]
+    #[error("{}: no sentence of {speaker}, who belongs to the core test set", shown(folder))]
     NoSpeaker {
         /// The folder of the corpus.
         folder: PathBuf,
@@ -55,7 +64,7 @@ pub enum TimitError {
         speaker: &'static str,
     },
     /// The split holds no sentence.
-    #[error("{folder}: no sentence in the {split:?} split")]
+    #[error("{}: no sentence in the {split:?} split", shown(folder))]
     EmptySplit {
         /// The folder of the corpus.
         folder: PathBuf,

@@ -89,7 +89,11 @@ pub(super) fn sentences_in(corpus: &Path) -> Result<Vec<Sentence>, TimitError> {
         }
     }
     sentences.sort();
-    Ok(sentences)
+    let same = |a: &Sentence, b: &Sentence| (a.train, &a.speaker, &a.name) == (b.train, &b.speaker, &b.name);
+    match sentences.windows(2).find(|pair| same(&pair[0], &pair[1])) {
+        Some([a, b]) => Err(TimitError::Twice { path: b.audio.clone(), other: a.audio.clone() }),
+        _ => Ok(sentences),
+    }
 }
 
 fn is_region(name: &str) -> bool {
@@ -99,8 +103,22 @@ fn is_region(name: &str) -> bool {
 /// The files of one sentence.
 #[derive(Default)]
 struct Files {
-    audio: Option<PathBuf>,
+    original: Option<PathBuf>,
+    /// The copy that a program has converted to WAV.
+    converted: Option<PathBuf>,
     transcript: Option<PathBuf>,
+}
+
+impl Files {
+    /// Where a file with this ending belongs.
+    fn place(&mut self, ending: &str) -> Option<&mut Option<PathBuf>> {
+        match ending {
+            "wav" => Some(&mut self.original),
+            "wav.wav" => Some(&mut self.converted),
+            "phn" => Some(&mut self.transcript),
+            _ => None,
+        }
+    }
 }
 
 fn sentences_of(folder: &Path, train: bool, speaker: &str) -> Result<Vec<Sentence>, TimitError> {
@@ -110,20 +128,16 @@ fn sentences_of(folder: &Path, train: bool, speaker: &str) -> Result<Vec<Sentenc
         if sentence.is_empty() || sentence.starts_with("sa") {
             continue;
         }
-        // The entries are sorted: `sx1.wav` comes before its converted copy `sx1.wav.wav`.
-        match ending {
-            "wav" | "wav.wav" => {
-                files.entry(sentence.into()).or_default().audio.get_or_insert(path);
-            }
-            "phn" => {
-                files.entry(sentence.into()).or_default().transcript.get_or_insert(path);
-            }
-            _ => {}
+        let files = files.entry(sentence.into()).or_default();
+        let Some(place) = files.place(ending) else { continue };
+        if let Some(other) = place.take() {
+            return Err(TimitError::Twice { path, other });
         }
+        *place = Some(path);
     }
     let mut sentences = Vec::new();
     for (name, files) in files {
-        let (audio, transcript) = match (files.audio, files.transcript) {
+        let (audio, transcript) = match (files.original.or(files.converted), files.transcript) {
             (Some(audio), Some(transcript)) => (audio, transcript),
             (Some(path), None) => return Err(TimitError::Incomplete { path, lacks: ".PHN file" }),
             (None, Some(path)) => return Err(TimitError::Incomplete { path, lacks: ".WAV file" }),

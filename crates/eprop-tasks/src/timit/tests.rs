@@ -170,6 +170,33 @@ fn the_original_is_read_before_its_converted_copy() {
 }
 
 #[test]
+fn hidden_files_are_passed_over() {
+    let corpus = Corpus::new();
+    for name in ["._SX37.WAV", "._SX37.PHN", ".DS_Store"] {
+        fs::write(corpus.train_file(name), "not audio").unwrap();
+    }
+    assert_eq!(corpus.open().load(Split::Train, &TimitConfig::default()).unwrap().len(), 1);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn two_files_of_one_sentence_are_refused() {
+    let corpus = Corpus::new();
+    let (upper, lower) = (corpus.train_file("SX37.WAV"), corpus.train_file("sx37.wav"));
+    fs::copy(&upper, &lower).unwrap();
+    let expected = format!(": the same sentence as in {}", upper.display());
+    assert_eq!(corpus.refuse(&lower, Split::Train), expected);
+    fs::remove_file(&lower).unwrap();
+
+    let copy = corpus.root().join("train/dr1/fcjf0");
+    fs::create_dir_all(&copy).unwrap();
+    for name in ["SX37.WAV", "SX37.PHN"] {
+        fs::copy(corpus.train_file(name), copy.join(name)).unwrap();
+    }
+    assert_eq!(corpus.refuse(&copy.join("SX37.WAV"), Split::Train), expected);
+}
+
+#[test]
 fn missing_folders_are_named() {
     let corpus = Corpus::new();
     fs::remove_dir_all(corpus.root().join("TEST")).unwrap();

@@ -1,10 +1,11 @@
 //! The header of a NIST SPHERE file.
 
 use std::collections::HashMap;
-use std::io::Read;
 use std::path::Path;
 
 use crate::audio::AudioError;
+use crate::audio::pcm::Encoding;
+use crate::audio::source::Source;
 use crate::quoted::quoted;
 
 /// What the two lines of fixed length fill.
@@ -16,15 +17,6 @@ const MAX_HEADER_BYTES: usize = 64 * BLOCK_BYTES;
 /// Most channels that are averaged.
 const MAX_CHANNELS: u64 = 256;
 
-/// Which byte of a sample comes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ByteOrder {
-    /// The least significant one, `sample_byte_format` 01.
-    Little,
-    /// The most significant one, `sample_byte_format` 10.
-    Big,
-}
-
 /// What the header says of the samples.
 #[derive(Debug)]
 pub(super) struct Header {
@@ -32,22 +24,22 @@ pub(super) struct Header {
     pub(super) sample_rate_hz: u32,
     /// At least 1.
     pub(super) channels: usize,
-    /// Samples of all channels, as promised.
-    pub(super) samples: u64,
-    /// Which byte of a sample comes first.
-    pub(super) byte_order: ByteOrder,
+    /// Samples of each channel, as promised.
+    pub(super) instants: u64,
+    /// 16 bits, in the order that `sample_byte_format` tells.
+    pub(super) encoding: Encoding,
 }
 
 impl Header {
-    /// Reads the whole header: the next byte of `reader` is the first sample's.
-    pub(super) fn read(path: &Path, reader: &mut impl Read) -> Result<Self, AudioError> {
-        let fields = Fields::read(path, reader)?;
+    /// Reads the whole header: the next byte of `source` is the first sample's.
+    pub(super) fn read(source: &mut Source<'_>) -> Result<Self, AudioError> {
+        let fields = Fields::read(source)?;
         // The coding comes first: compressed files are to be refused by its name.
         fields.expect("sample_coding", "pcm", Some("pcm"))?;
         fields.expect("sample_n_bytes", "2", None)?;
-        let byte_order = match fields.required("sample_byte_format")? {
-            "01" => ByteOrder::Little,
-            "10" => ByteOrder::Big,
+        let encoding = match fields.required("sample_byte_format")? {
+            "01" => Encoding::Signed16,
+            "10" => Encoding::BigEndian16,
             other => return Err(fields.unsupported("sample_byte_format", other)),
         };
         let channels = fields.integer("channel_count", 1..=MAX_CHANNELS)?;
@@ -56,13 +48,13 @@ impl Header {
         }
         let instants = fields.integer("sample_count", 0..=u64::MAX)?;
         if instants == 0 {
-            return Err(AudioError::Empty { path: path.into() });
+            return Err(AudioError::Empty { path: source.path.into() });
         }
         Ok(Self {
             sample_rate_hz: fields.integer("sample_rate", 0..=u32::MAX.into())? as u32,
             channels: channels as usize,
-            samples: instants.saturating_mul(channels),
-            byte_order,
+            instants,
+            encoding,
         })
     }
 }
@@ -74,8 +66,9 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn read(path: &'a Path, reader: &mut impl Read) -> Result<Self, AudioError> {
-        let fixed = read_bytes(path, reader, FIXED_BYTES, FIXED_BYTES)?;
+    fn read(source: &mut Source<'a>) -> Result<Self, AudioError> {
+        let path = source.path;
+        let fixed = read_bytes(source, FIXED_BYTES, FIXED_BYTES)?;
         let size = fixed
             .strip_prefix(b"NIST_1A\n")
             .and_then(|line| line.strip_suffix(b"\n"))
@@ -88,7 +81,7 @@ impl<'a> Fields<'a> {
             );
             return Err(not_sphere(path, reason));
         }
-        let lines = read_bytes(path, reader, size - FIXED_BYTES, size)?;
+        let lines = read_bytes(source, size - FIXED_BYTES, size)?;
         Ok(Self { path, values: values_of(path, &lines)? })
     }
 
@@ -125,15 +118,12 @@ impl<'a> Fields<'a> {
 }
 
 /// The next `count` bytes of a header of `size` bytes.
-fn read_bytes(path: &Path, reader: &mut impl Read, count: usize, size: usize) -> Result<Vec<u8>, AudioError> {
-    let mut bytes = Vec::new();
-    reader
-        .take(count as u64)
-        .read_to_end(&mut bytes)
-        .map_err(|reason| AudioError::Unreadable { path: path.into(), reason })?;
+fn read_bytes(source: &mut Source<'_>, count: usize, size: usize) -> Result<Vec<u8>, AudioError> {
+    let bytes = source.read_up_to(count as u32)?;
     if bytes.len() < count {
         let found = size - count + bytes.len();
-        return Err(not_sphere(path, format!("it ends after {found} of the header's {size} bytes")));
+        let reason = format!("it ends after {found} of the header's {size} bytes");
+        return Err(not_sphere(source.path, reason));
     }
     Ok(bytes)
 }

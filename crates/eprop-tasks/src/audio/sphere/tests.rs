@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::*;
 use crate::audio::synthetic::{sphere, timit_sphere, tone, write_wav};
-use crate::audio::{read_audio, read_wav};
+use crate::audio::{read_audio, read_sphere, read_wav};
 
 const STEREO: &str = "channel_count -i 2\nsample_count -i 2\nsample_rate -i 16000\n\
     sample_n_bytes -i 2\nsample_byte_format -s2 10\nsample_coding -s3 pcm\n";
