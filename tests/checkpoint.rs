@@ -4,25 +4,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
-use burn::lr_scheduler::exponential::ExponentialLrSchedulerConfig;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::module::Module;
 use burn::optim::{AdamConfig, ModuleOptimizer, SgdConfig};
-use burn::tensor::{DType, TensorData};
+use burn::tensor::DType;
 use burn_eprop::bidirectional::Bidirectional;
 use burn_eprop::carried::{Carried, entries};
 use burn_eprop::cell::{Alif, AlifConfig};
 use burn_eprop::checkpoint::{Checkpoint, CheckpointError, Misfit};
 use burn_eprop::constant::Constant;
-use burn_eprop::estimator::{BoundaryLearning, Eprop, Eprop3, EpropState};
+use burn_eprop::estimator::{BoundaryLearning, Eprop, Eprop3};
 use burn_eprop::readout::LeakyReadoutConfig;
 use burn_eprop::record::RecordError;
 use burn_eprop::signal::{Learned, Symmetric};
 use burn_eprop::synthetic_gradient::SyntheticGradientConfig;
 use burn_eprop::{Loss, Network, NetworkConfig, Objective, OnlineEstimator, OptimizerHook};
 use eprop_tests::findings::values;
-use eprop_tests::streams::{BATCH, batch, device, hook, network, weights};
-use eprop_tests::warnings;
+use eprop_tests::streams::{BATCH, batch, device, hook, learnt, network, schedule, weights};
+use eprop_tests::{streams, warnings};
 use tempfile::TempDir;
 
 /// A folder, and the path of a file in it.
@@ -32,25 +31,6 @@ fn place(name: &str) -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-fn schedule() -> ModuleLrScheduler {
-    ExponentialLrSchedulerConfig::new(1e-2, 0.9).init().expect("a schedule")
-}
-
-/// A stream that has learnt from some pieces, its network and its schedule.
-type Stream = (OptimizerHook<Eprop, EpropState>, Network<Alif>, ModuleLrScheduler);
-
-fn stream(pieces: usize) -> Stream {
-    let (mut network, mut schedule) = (network(), schedule());
-    let mut stream = hook().into_stream(&network, BATCH);
-    for piece in 0..pieces {
-        let piece = batch(None).piece(10 * piece..10 * piece + 10);
-        let (updated, report) = stream.feed(schedule.step(), network, &piece);
-        assert!(report.gradient_norm > 0.0);
-        network = updated;
-    }
-    (stream, network, schedule)
-}
-
 /// A saved stream goes on as if it had not stopped, with a hook and a network that are made anew.
 fn goes_on<E: OnlineEstimator<Alif>>(hook: fn() -> OptimizerHook<E>, network: fn() -> Network<Alif>)
 where
@@ -58,23 +38,23 @@ where
 {
     let (_folder, path) = place("stream.bpk");
     let piece = |range| batch(None).piece(range);
-    let (start, mut schedule) = (network(), self::schedule());
+    let (start, mut scheduler) = (network(), schedule());
     let mut stream = hook().into_stream(&start, BATCH);
-    let (start, report) = stream.feed(schedule.step(), start, &piece(0..25));
+    let (start, report) = stream.feed(scheduler.step(), start, &piece(0..25));
     assert!(report.gradient_norm > 0.0);
-    let (before, _) = stream.feed(schedule.step(), start, &piece(25..28));
+    let (before, _) = stream.feed(scheduler.step(), start, &piece(25..28));
     // ANCHOR: save
-    stream.save_checkpoint(&before, Some(&schedule), &path).expect("saved");
+    stream.save_checkpoint(&before, Some(&scheduler), &path).expect("saved");
     // ANCHOR_END: save
-    let (straight, first) = stream.feed(schedule.step(), before, &piece(28..60));
+    let (straight, first) = stream.feed(scheduler.step(), before, &piece(28..60));
 
     // ANCHOR: load
-    let mut schedule = self::schedule();
+    let mut scheduler = schedule();
     let mut stream = hook().into_stream(&network(), BATCH);
-    let before = stream.load_checkpoint(&network(), Some(&mut schedule), &path).expect("loaded");
+    let before = stream.load_checkpoint(&network(), Some(&mut scheduler), &path).expect("loaded");
     // ANCHOR_END: load
     assert_eq!(stream.updates(), 2);
-    let rate = schedule.step();
+    let rate = scheduler.step();
     assert!((rate.base() - 1e-2 * 0.81).abs() < 1e-12, "{}", rate.base());
     let (again, second) = stream.feed(rate, before.clone(), &piece(28..60));
     assert_eq!((first.loss, first.gradient_norm), (second.loss, second.gradient_norm));
@@ -86,7 +66,7 @@ where
     let (fresh, _) = fresh.feed(1e-2 * 0.81, before.clone(), &piece(28..60));
     assert_ne!(weights(&straight), weights(&fresh));
     let mut whole = hook();
-    let refused = whole.load_checkpoint(&before, Some(&mut self::schedule()), &path);
+    let refused = whole.load_checkpoint(&before, Some(&mut schedule()), &path);
     assert!(matches!(part(refused), ("state", RecordError::Mismatch { .. })));
 }
 
@@ -143,7 +123,7 @@ fn a_hook_for_whole_sequences_goes_on() {
 #[test]
 fn accumulated_gradients_are_carried_along() {
     let (_folder, path) = place("accumulated.bpk");
-    let hook = || self::hook().with_accumulation(3);
+    let hook = || streams::hook().with_accumulation(3);
     let pieces = |hook: &mut OptimizerHook<Eprop>, mut model: Network<Alif>, count| {
         for _ in 0..count {
             model = hook.step(1e-2, model, &batch(None)).0;
@@ -181,13 +161,13 @@ fn part<T>(result: Result<T, CheckpointError>) -> (&'static str, RecordError) {
 
 /// Loads `path` where nothing may change.
 fn refused(path: &Path) -> CheckpointError {
-    let (mut other, model, mut schedule) = stream(1);
-    let (mut twin, mut twins_schedule) = (other.clone(), schedule.clone());
-    let error = other.load_checkpoint(&model, Some(&mut schedule), path).expect_err("refused");
+    let (mut other, model, mut scheduler) = learnt(1);
+    let (mut twin, mut twins_scheduler) = (other.clone(), scheduler.clone());
+    let error = other.load_checkpoint(&model, Some(&mut scheduler), path).expect_err("refused");
     assert_eq!((other.updates(), entries(other.state())), (1, entries(twin.state())));
     let piece = batch(None).piece(10..20);
-    let (untouched, _) = twin.feed(twins_schedule.step(), model.clone(), &piece);
-    let (model, _) = other.feed(schedule.step(), model, &piece);
+    let (untouched, _) = twin.feed(twins_scheduler.step(), model.clone(), &piece);
+    let (model, _) = other.feed(scheduler.step(), model, &piece);
     assert_eq!(weights(&model), weights(&untouched), "optimizer and schedule are what they were");
     error
 }
@@ -195,8 +175,8 @@ fn refused(path: &Path) -> CheckpointError {
 #[test]
 fn what_is_torn_or_damaged_is_refused_and_changes_nothing() {
     let (_folder, path) = place("run.bpk");
-    let (hook, model, schedule) = stream(2);
-    hook.save_checkpoint(&model, Some(&schedule), &path).expect("saved");
+    let (learner, model, scheduler) = learnt(2);
+    learner.save_checkpoint(&model, Some(&scheduler), &path).expect("saved");
     let whole = fs::read(&path).expect("saved");
     assert!(Checkpoint::from_bytes(whole.clone()).is_ok());
     let is_damaged = |bytes: Vec<u8>| matches!(Checkpoint::from_bytes(bytes), Err(Misfit::Damaged(_)));
@@ -217,14 +197,17 @@ fn what_is_torn_or_damaged_is_refused_and_changes_nothing() {
 fn another_step_is_refused_as_a_mixed_pair() {
     let (_folder, path) = place("mixed.bpk");
     let [early, late] = [1, 3].map(|pieces| {
-        let (hook, model, schedule) = stream(pieces);
-        hook.save_checkpoint(&model, Some(&schedule), &path).expect("saved");
-        (hook, model, Checkpoint::load(&path).expect("whole"))
+        let (learner, model, scheduler) = learnt(pieces);
+        learner.save_checkpoint(&model, Some(&scheduler), &path).expect("saved");
+        (learner, model, Checkpoint::load(&path).expect("whole"))
     });
     let model = late.2.part("model").expect("there");
     early.2.clone().with_part("model", model).save(&path).expect("saved");
     let message = refused(&path).to_string();
-    assert!(message.contains("mixed.bpk: a mixed pair: it was saved after 1 updates"), "{message}");
+    assert!(
+        message.contains("mixed.bpk: a mixed pair: what was saved beside the network (updates: 1)"),
+        "{message}"
+    );
 
     // The stream's state alone belongs to a network, too.
     let (mut stream, model) = (early.0.clone(), late.1);
@@ -238,11 +221,11 @@ fn another_step_is_refused_as_a_mixed_pair() {
 #[test]
 fn another_network_is_refused_by_what_differs() {
     let (_folder, path) = place("run.bpk");
-    let (hook, model, schedule) = stream(2);
-    hook.save_checkpoint(&model, Some(&schedule), &path).expect("saved");
+    let (learner, model, scheduler) = learnt(2);
+    learner.save_checkpoint(&model, Some(&scheduler), &path).expect("saved");
     let message = |other: &Network<Alif>| {
-        let mut stream = self::hook().into_stream(other, BATCH);
-        let error = stream.load_checkpoint(other, Some(&mut self::schedule()), &path);
+        let mut stream = hook().into_stream(other, BATCH);
+        let error = stream.load_checkpoint(other, Some(&mut schedule()), &path);
         error.map(|_| ()).expect_err("refused").to_string()
     };
     let alif = || AlifConfig::mixed(6, 3, 0.1);
@@ -269,42 +252,38 @@ fn another_network_is_refused_by_what_differs() {
     let more = network().with_synthetic_gradient(&SyntheticGradientConfig::new());
     assert!(message(&more).contains("model: `synthetic_gradient."), "{}", message(&more));
     let options = (&device(), DType::F64);
-    let wide = config().init(vec![alif().init(options.clone()); 2], options);
+    let wide = config().init(vec![alif().init(options); 2], options);
     assert!(message(&wide).contains("model: `"), "{}", message(&wide));
 }
 
 #[test]
 fn another_hook_or_schedule_is_refused() {
     let (_folder, path) = place("run.bpk");
-    let (hook, model, schedule) = stream(2);
-    hook.save_checkpoint(&model, Some(&schedule), &path).expect("saved");
+    let (learner, model, scheduler) = learnt(2);
+    learner.save_checkpoint(&model, Some(&scheduler), &path).expect("saved");
     let network = network();
     let objective = Objective::sum(Loss::MeanSquaredError);
-    let load = |hook: OptimizerHook<Eprop>, batch: usize, schedule: Option<ModuleLrScheduler>| {
-        hook.into_stream(&network, batch).load_checkpoint(
-            &network,
-            schedule.as_ref().cloned().as_mut(),
-            &path,
-        )
+    let load = |hook: OptimizerHook<Eprop>, batch: usize, mut scheduler: Option<ModuleLrScheduler>| {
+        hook.into_stream(&network, batch).load_checkpoint(&network, scheduler.as_mut(), &path)
     };
-    let (named, error) = part(load(self::hook(), BATCH + 1, Some(self::schedule())));
+    let (named, error) = part(load(hook(), BATCH + 1, Some(schedule())));
     assert!(named == "state" && error.to_string().contains("`network.layers.0.hidden.0`"), "{error}");
     let other_signal = OptimizerHook::new(adam(), Eprop::new(objective, Symmetric));
-    assert_eq!(part(load(other_signal, BATCH, Some(self::schedule()))).0, "state");
+    assert_eq!(part(load(other_signal, BATCH, Some(schedule()))).0, "state");
     let sgd: ModuleOptimizer = SgdConfig::new().init();
-    let other_optimizer = OptimizerHook::new(sgd, hook.estimator().clone());
-    assert_eq!(part(load(other_optimizer, BATCH, Some(self::schedule()))).0, "optimizer");
+    let other_optimizer = OptimizerHook::new(sgd, learner.estimator().clone());
+    assert_eq!(part(load(other_optimizer, BATCH, Some(schedule()))).0, "optimizer");
 
     let cosine = CosineAnnealingLrSchedulerConfig::new(1e-2, 10).init().expect("a schedule");
-    assert_eq!(part(load(self::hook(), BATCH, Some(cosine.clone()))).0, "scheduler");
+    assert_eq!(part(load(hook(), BATCH, Some(cosine.clone()))).0, "scheduler");
     // A constant rate has no state.
-    assert_eq!(part(load(self::hook(), BATCH, Some(1e-2.into()))).0, "scheduler");
-    assert!(matches!(misfit(load(self::hook(), BATCH, None)), Misfit::Unexpected("scheduler")));
-    hook.save_checkpoint(&model, None, &path).expect("saved");
-    assert!(matches!(misfit(load(self::hook(), BATCH, Some(cosine))), Misfit::Missing("scheduler")));
-    hook.save_checkpoint(&model, Some(&1e-2.into()), &path).expect("saved");
-    assert_eq!(part(load(self::hook(), BATCH, Some(self::schedule()))).0, "scheduler");
-    assert!(load(self::hook(), BATCH, Some(1e-2.into())).is_ok());
+    assert_eq!(part(load(hook(), BATCH, Some(1e-2.into()))).0, "scheduler");
+    assert!(matches!(misfit(load(hook(), BATCH, None)), Misfit::Unexpected("scheduler")));
+    learner.save_checkpoint(&model, None, &path).expect("saved");
+    assert!(matches!(misfit(load(hook(), BATCH, Some(cosine))), Misfit::Missing("scheduler")));
+    learner.save_checkpoint(&model, Some(&1e-2.into()), &path).expect("saved");
+    assert_eq!(part(load(hook(), BATCH, Some(schedule()))).0, "scheduler");
+    assert!(load(hook(), BATCH, Some(1e-2.into())).is_ok());
 }
 
 #[test]
@@ -335,36 +314,33 @@ fn foreign_windows_are_refused_by_name() {
 
 #[test]
 fn a_stream_can_be_looked_at() {
-    let (stream, model, _) = stream(2);
+    let (stream, _, _) = learnt(2);
     let parts = entries(stream.state());
     let numbers = |name: &str| -> Vec<f64> { parts[name].iter().collect() };
     assert_eq!(numbers("time"), [20.0]);
     assert_eq!(parts["network.layers.1.hidden.0"].shape().as_slice(), [BATCH, 6]);
-    // The readout's last output is that of the network, from the start; 60 steps would be others.
-    let (mut network, piece) = (self::network(), |range| batch(None).piece(range));
-    let (_, state) = network.forward_from(piece(0..10).inputs().clone(), network.initial_state(BATCH));
-    let mut once = hook().into_stream(&network, BATCH);
-    network = once.feed(schedule().step(), network, &piece(0..10)).0;
-    let (outputs, _) = network.forward_from(piece(10..20).inputs().clone(), state.detach());
+    // The readout's output is that of the second piece, by the weights that the first one left.
+    let (start, after, piece) = (network(), learnt(1).1, |range| batch(None).piece(range).inputs().clone());
+    let (_, state) = start.forward_from(piece(0..10), start.initial_state(BATCH));
+    let (outputs, _) = after.forward_from(piece(10..20), state.detach());
     let last = values(&outputs.slice([0..BATCH, 9..10]));
     let found = numbers("network.output");
-    let close = last.iter().zip(&found).all(|(last, found)| (last - found).abs() < 1e-4);
-    assert!(close && last.len() == found.len(), "{last:?} {found:?}");
-    let _ = model;
+    assert_eq!(last.len(), found.len());
+    assert!(last.iter().zip(&found).all(|(last, found)| (last - found).abs() < 1e-4), "{last:?} {found:?}");
 }
 
 #[test]
 fn files_are_written_as_a_whole() {
     let (folder, path) = place("run.bpk");
-    let (hook, model, _) = stream(1);
+    let (learner, model, _) = learnt(1);
     let none = folder.path().join("none").join("run.bpk");
-    let unwritten = hook.save_checkpoint(&model, None, &none).expect_err("no folder");
+    let unwritten = learner.save_checkpoint(&model, None, &none).expect_err("no folder");
     assert!(matches!(&unwritten, CheckpointError::Write { path, .. } if *path == none));
     assert!(unwritten.to_string().contains("none/run.bpk") && unwritten.to_string().contains("No such file"));
     let unread = Checkpoint::load(&none).expect_err("no file");
     assert!(matches!(&unread, CheckpointError::Read { path, .. } if *path == none), "{unread}");
     fs::write(&path, "an earlier file").expect("written");
-    hook.save_checkpoint(&model, None, &path).expect("saved");
+    learner.save_checkpoint(&model, None, &path).expect("saved");
     assert!(Checkpoint::load(&path).is_ok());
     assert_eq!(fs::read_dir(folder.path()).expect("there").count(), 1, "something beside the file");
 }
@@ -378,12 +354,12 @@ fn the_mode_of_files_follows_from_the_umask() {
     let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode();
     let plain = folder.path().join("plain");
     fs::write(&plain, "").expect("written");
-    let (hook, model, _) = stream(1);
-    hook.save_checkpoint(&model, None, &path).expect("saved");
+    let (learner, model, _) = learnt(1);
+    learner.save_checkpoint(&model, None, &path).expect("saved");
     assert_eq!(mode(&path), mode(&plain));
     // A file that was kept from others stays so.
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("set");
-    hook.save_checkpoint(&model, None, &path).expect("saved");
+    learner.save_checkpoint(&model, None, &path).expect("saved");
     assert_eq!(mode(&path) & 0o777, 0o600);
 }
 
@@ -424,6 +400,4 @@ fn parts_of_ones_own() {
     assert_eq!(again, checkpoint);
     assert_eq!((again.updates(), again.part("notes")), (u64::MAX, Some(&b"seen"[..])));
     assert!(matches!(again.module(&network()).map(|_| ()), Err(Misfit::Missing("model"))));
-    let numbers = TensorData::from([1.0_f32]);
-    let _ = numbers;
 }

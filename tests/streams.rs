@@ -1,9 +1,11 @@
 //! A small network of ALIF neurons, and hooks that learn from whole sequences or from a stream.
 
+use burn::lr_scheduler::exponential::ExponentialLrSchedulerConfig;
+use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::optim::{AdamConfig, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_eprop::cell::{Alif, AlifConfig};
-use burn_eprop::estimator::Eprop;
+use burn_eprop::estimator::{Eprop, EpropState};
 use burn_eprop::loss::{RateAveraging, RateRegularization};
 use burn_eprop::{Batch, Loss, Network, NetworkConfig, Objective, OptimizerHook};
 
@@ -44,6 +46,32 @@ pub fn batch(value: Option<f32>) -> Batch {
     };
     let teaching = (0..BATCH * STEPS * 3).map(|i| ((i * 17) % 5) as f32 * 0.3).collect();
     Batch::new(tensor(inputs, 4), tensor(targets, 2)).with_teaching(tensor(teaching, 3))
+}
+
+/// A learning rate that falls.
+///
+/// # Panics
+///
+/// Never: it is a valid one.
+pub fn schedule() -> ModuleLrScheduler {
+    ExponentialLrSchedulerConfig::new(1e-2, 0.9).init().expect("a schedule")
+}
+
+/// A stream that has learnt from so many pieces of 10 steps, its network and its schedule.
+///
+/// # Panics
+///
+/// If there was nothing to learn.
+pub fn learnt(pieces: usize) -> (OptimizerHook<Eprop, EpropState>, Network<Alif>, ModuleLrScheduler) {
+    let (mut network, mut scheduler) = (network(), schedule());
+    let mut stream = hook().into_stream(&network, BATCH);
+    for piece in 0..pieces {
+        let piece = batch(None).piece(10 * piece..10 * piece + 10);
+        let (updated, report) = stream.feed(scheduler.step(), network, &piece);
+        assert!(report.gradient_norm > 0.0);
+        network = updated;
+    }
+    (stream, network, scheduler)
 }
 
 /// The weights of the upper layer, the readout and, if there is one, the synthetic gradient.

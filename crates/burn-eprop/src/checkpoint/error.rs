@@ -70,7 +70,8 @@ pub enum Misfit {
     Configuration(#[from] Disagreement),
     /// Optimizer and stream belong to another network, or to another step of this one.
     #[error(
-        "a mixed pair: it was saved after {updates} updates, beside another network or beside this one at another step"
+        "a mixed pair: what was saved beside the network (updates: {updates}) belongs to another network, or to another \
+         step of this one"
     )]
     MixedPair {
         /// The updates after which it was saved.
