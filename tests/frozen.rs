@@ -44,7 +44,7 @@ fn frozen_layers() -> Vec<(&'static str, Network<Lif>)> {
         network
     };
     let by_group = network();
-    let group = ParamGroup::ids_from_module(&by_group.layers[0]);
+    let group = ParamGroup::ids_from_module(by_group.layers[0].clone());
     vec![
         ("freeze", on_layer(Module::freeze)),
         ("no_grad", on_layer(Module::no_grad)),

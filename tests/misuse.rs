@@ -98,8 +98,8 @@ fn steps_take_the_same_time_everywhere() {
     assert_eq!(slow.readout.decay(), (-0.1f64).exp(), "the readout takes the cells' steps");
     let readout = LeakyReadoutConfig::new();
     let config = NetworkConfig::new(3, 2).with_readout(Some(readout.clone()));
-    refuses(&["dt_ms", "[2.0, 1.0]"], || drop(config.init(vec![cell(2.0)], &device)));
-    refuses(&["dt_ms", "[2.0, 1.0]"], || {
+    refuses(&["dt_ms", "readout", "[2.0, 1.0]"], || drop(config.init(vec![cell(2.0)], &device)));
+    refuses(&["dt_ms", "[2.0, 1.0, 1.0]"], || {
         drop(NetworkConfig::new(3, 2).init(vec![cell(2.0), cell(1.0)], &device));
     });
     // A linear readout has no time.
@@ -168,8 +168,8 @@ fn weights_that_are_not_finite_are_told_by_name() {
             assert!(error.what.contains(name), "{value} in {name}: {error}");
             let same = after.layers[0].w_in.val().to_data();
             assert_eq!(
-                before.to_vec::<f32>().map(bits),
-                same.to_vec::<f32>().map(bits),
+                before.try_into_vec::<f32>().map(bits),
+                same.try_into_vec::<f32>().map(bits),
                 "nothing has changed"
             );
         }

@@ -84,7 +84,7 @@ impl Comparison {
         let out = book.run_folder(self.name);
         let arguments = filled_in(&format!("compare {} --out OUT", self.arguments), &out)?;
         let start = Instant::now();
-        Executable::build(book, "eprop")?.run(book, &arguments)?;
+        Executable::build(book, "eprop", "")?.run(book, &arguments)?;
         println!("{}: {} s", self.name, start.elapsed().as_secs());
         let read = |name: &str| {
             let path = out.join(name);

@@ -25,7 +25,7 @@ const DEVICES: [(&str, &str); 4] = [
 
 /// Over the length of the sequence and the number of neurons.
 pub(crate) fn draw(book: &Book) -> Result<()> {
-    let bench = Bench::new(book)?;
+    let bench = Bench::new(book, "")?;
     let over_steps = bench.sweep(&METHODS, "T", "--neurons 100 --steps", &STEPS)?;
     let over_neurons = bench.sweep(&METHODS, "N", "--steps 1000 --neurons", &NEURONS)?;
     let title = "A training step of an ALIF network, 40 inputs, batch 8";
@@ -41,14 +41,15 @@ pub(crate) fn draw(book: &Book) -> Result<()> {
 
 /// Over the length of the sequence, on both CPU devices.
 pub(crate) fn draw_devices(book: &Book) -> Result<()> {
-    let sweep = Bench::new(book)?.sweep(&DEVICES, "T", "--neurons 100 --steps", &STEPS)?;
+    let sweep =
+        Bench::new(book, "eprop-cli/ndarray")?.sweep(&DEVICES, "T", "--neurons 100 --steps", &STEPS)?;
     sweep.draw(book, "devices", "A training step of an ALIF network, 40-100-2, batch 8", "steps T")?;
     write(&book.results("devices").join("table.md"), &format!("{}{}", sweep.head(), sweep.rows()))
 }
 
 /// Over the length of a chunk.
 pub(crate) fn draw_chunks(book: &Book) -> Result<()> {
-    let bench = Bench::new(book)?;
+    let bench = Bench::new(book, "")?;
     let values = |chunk: &usize| bench.measure(&format!("--steps 4000 --chunk {chunk}"));
     let measured = CHUNKS.iter().map(values).collect::<Result<Vec<_>>>()?;
     let own = bench.measure("--steps 4000")?;
@@ -93,8 +94,8 @@ struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    fn new(book: &'a Book) -> Result<Self> {
-        Ok(Self { book, eprop: Executable::build(book, "eprop")? })
+    fn new(book: &'a Book, features: &str) -> Result<Self> {
+        Ok(Self { book, eprop: Executable::build(book, "eprop", features)? })
     }
 
     fn measure(&self, flags: &str) -> Result<Cost> {

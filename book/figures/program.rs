@@ -19,11 +19,17 @@ pub(crate) struct Program {
     command: &'static str,
     /// Figures in the run's folder, and their names in the book.
     figures: &'static [(&'static str, &'static str)],
+    /// Features beside the default.
+    features: &'static str,
 }
 
 impl Program {
     const fn new(name: &'static str, command: &'static str) -> Self {
-        Self { name, long: false, command, figures: &[] }
+        Self { name, long: false, command, figures: &[], features: "" }
+    }
+
+    const fn with_features(self, features: &'static str) -> Self {
+        Self { features, ..self }
     }
 
     const fn with_figures(self, figures: &'static [(&'static str, &'static str)]) -> Self {
@@ -58,7 +64,7 @@ pub(crate) const PROGRAMS: &[Program] = &[
     Program::new("sines", "eprop train sine-regression --out OUT").long(),
     Program::new("streaming", "streaming"),
     Program::new("fine-tune-on-device", "fine-tune-on-device --data FSDD").long(),
-    Program::new("device-switch", "device-switch"),
+    Program::new("device-switch", "device-switch").with_features("eprop-examples/ndarray"),
     Program::new("own-cell", "own-cell"),
     Program::new("own-cell-2", "own-cell 2").long(),
     Program::new("own-cell-3", "own-cell 3").long(),
@@ -77,7 +83,7 @@ impl Program {
             fs::remove_dir_all(&out).with_context(|| format!("cannot remove {}", out.display()))?;
         }
         let (program, arguments) = self.command.split_once(' ').unwrap_or((self.command, ""));
-        let executable = Executable::build(book, program)?;
+        let executable = Executable::build(book, program, self.features)?;
         let start = Instant::now();
         let output = executable.run(book, &filled_in(arguments, &out)?)?;
         let mut numbers = Numbers::default();
@@ -112,15 +118,16 @@ pub(crate) fn filled_in(arguments: &str, out: &Path) -> Result<Vec<String>> {
 pub(crate) struct Executable(PathBuf);
 
 impl Executable {
-    /// Builds it, so that the time that it takes is its own.
+    /// Builds it with some features beside the default, so that the time that it takes is its own.
     ///
     /// # Errors
     ///
     /// If it cannot be built.
-    pub(crate) fn build(book: &Book, name: &str) -> Result<Self> {
+    pub(crate) fn build(book: &Book, name: &str, features: &str) -> Result<Self> {
         let (kind, folder) = if name == "eprop" { ("--bin", "") } else { ("--example", "examples") };
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--release", "--quiet", kind, name]).current_dir(book.repository());
+        cargo.args(["build", "--release", "--quiet", kind, name, "--features", features]);
+        cargo.current_dir(book.repository());
         ensure!(cargo.status().context("cargo cannot be started")?.success(), "{name} cannot be built");
         // This program lies where cargo puts the others.
         let own = std::env::current_exe().context("the program's own path")?;

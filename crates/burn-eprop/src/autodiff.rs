@@ -1,6 +1,6 @@
-//! Burn's autodiff graph where nobody goes backward through it.
+//! Burn's autodiff graph where nobody goes backward through it, or nothing is there to go backward through.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Gradients, Tensor};
 
 use crate::cell::Cell;
 use crate::network::Network;
@@ -13,4 +13,9 @@ pub(crate) fn forget_replaced_weights<C: Cell>(network: &Network<C>) {
     if network.readout.weight.val().is_autodiff() {
         let _ = Tensor::<1>::zeros([1], network.options()).require_grad().backward();
     }
+}
+
+/// The gradients of a loss; none where it depends on nothing that is trained, from where Burn does not go backward.
+pub(crate) fn backward(loss: &Tensor<1>) -> Gradients {
+    if loss.is_tracked() { loss.backward() } else { loss.zeros_like().require_grad().backward() }
 }

@@ -6,6 +6,7 @@ use burn::tensor::{DType, Tensor};
 
 use crate::batch::check_finite;
 use crate::error::NonFinite;
+use crate::kernel;
 
 /// Euclidean norm of the gradients of all of a module's parameters together.
 ///
@@ -45,21 +46,6 @@ pub(crate) fn register<const D: usize>(
     }
 }
 
-/// Whether a module has a parameter that is [trained](is_trained).
-pub(crate) fn has_trained_weights<M: Module>(module: &M) -> bool {
-    let mut search = TrainedWeights(false);
-    module.visit(&mut search);
-    search.0
-}
-
-struct TrainedWeights(bool);
-
-impl ModuleVisitor for TrainedWeights {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.0 |= is_trained(param);
-    }
-}
-
 struct Scaling {
     gradients: GradientsParams,
     factor: f64,
@@ -82,10 +68,17 @@ pub(crate) fn survey<M: Module>(
     gradients: &GradientsParams,
     aside: Vec<ParamId>,
 ) -> (f64, Option<NonFinite>) {
-    let mut survey =
-        Survey { gradients, aside, path: Vec::new(), norm: 0.0, non_finite: None, weights: Vec::new() };
+    let mut survey = Survey {
+        gradients,
+        aside,
+        path: Vec::new(),
+        norm: 0.0,
+        non_finite: None,
+        non_finite_weight: None,
+        counts: Vec::new(),
+    };
     module.visit(&mut survey);
-    let weight = non_finite_weight(survey.weights);
+    let weight = survey.non_finite_weight.or_else(|| non_finite_weight(survey.counts));
     (survey.norm, weight.or(survey.non_finite))
 }
 
@@ -98,7 +91,11 @@ fn non_finite_weight(counts: Vec<(String, Tensor<1>)>) -> Option<NonFinite> {
     // One transfer for all of them: the device is waited for once.
     let counts: Vec<f32> = Tensor::cat(counts, 0).into_data().try_into_vec().expect("float32");
     let first = counts.iter().position(|&count| count > 0.0)?;
-    Some(NonFinite { what: format!("the weight `{}`", names[first]) })
+    Some(weight_error(&names[first]))
+}
+
+fn weight_error(name: &str) -> NonFinite {
+    NonFinite { what: format!("the weight `{name}`") }
 }
 
 /// Euclidean norm, also where squares overflow the tensor's type.
@@ -119,8 +116,21 @@ struct Survey<'a> {
     path: Vec<String>,
     norm: f64,
     non_finite: Option<NonFinite>,
-    /// By name, how many of a weight's values are not finite, `[1]`.
-    weights: Vec<(String, Tensor<1>)>,
+    /// The first weight that is not finite, on a CPU.
+    non_finite_weight: Option<NonFinite>,
+    /// Elsewhere, by name, how many of a weight's values are not finite, `[1]`.
+    counts: Vec<(String, Tensor<1>)>,
+}
+
+impl Survey<'_> {
+    fn look_at_weight<const D: usize>(&mut self, weight: &Tensor<D>) {
+        if !kernel::is_on_cpu(weight) {
+            let non_finite = weight.clone().is_finite().bool_not().float().cast(DType::F32).sum();
+            self.counts.push((self.path.join("."), non_finite));
+        } else if self.non_finite_weight.is_none() && !kernel::is_finite(weight.clone()) {
+            self.non_finite_weight = Some(weight_error(&self.path.join(".")));
+        }
+    }
 }
 
 impl ModuleVisitor for Survey<'_> {
@@ -133,9 +143,7 @@ impl ModuleVisitor for Survey<'_> {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let weight = param.val().without_autodiff();
-        let non_finite = weight.is_finite().bool_not().float().cast(DType::F32).sum();
-        self.weights.push((self.path.join("."), non_finite));
+        self.look_at_weight(&param.val().without_autodiff());
         let Some(gradient) = self.gradients.get::<D>(param.id) else {
             return;
         };

@@ -42,7 +42,8 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `flex`, `ndarray` (default) | Burn's backends for CPUs |
+//! | `flex` (default) | Burn's backend for CPUs |
+//! | `ndarray` | the one on the ndarray crate, which Burn 0.23 drops |
 //! | `wgpu` | GPUs by Vulkan, Metal, DirectX or OpenGL, whatever there is; `vulkan` and `metal` pin one |
 //! | `cuda`, `rocm` | NVIDIA's and AMD's own |
 //! | `train` | `train`: models for burn-train's `Learner`, and metrics |

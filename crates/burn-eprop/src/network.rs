@@ -322,6 +322,10 @@ impl<C: Cell> Network<C> {
         NetworkChunk { layers, neurons, outputs }
     }
 
+    /// # Panics
+    ///
+    /// If inputs are not as many as the network's, or on another device.
+    #[track_caller]
     pub(crate) fn check_inputs(&self, inputs: &Tensor<3>) {
         let given = inputs.dims();
         let expected = [given[0], given[1], self.inputs()];

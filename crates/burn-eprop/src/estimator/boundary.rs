@@ -9,6 +9,7 @@ use burn::tensor::{Tensor, TensorCreationOptions, TensorData};
 use dyn_clone::DynClone;
 use serde::{Deserialize, Serialize};
 
+use crate::autodiff::backward;
 use crate::carried::{Archive, Carried};
 use crate::cell::{Cell, LocalJacobian};
 use crate::error::ConfigError;
@@ -165,7 +166,7 @@ impl BoundaryLearning {
         let target = gradient.mul_scalar(divisor);
         let error = going_on.select(target - foretold.clone().without_autodiff());
         let loss = (foretold * error.clone()).sum().mul_scalar(-1.0 / batch as f64);
-        let mut gradients = GradientsParams::from_grads(loss.backward(), module);
+        let mut gradients = GradientsParams::from_grads(backward(&loss), module);
         if self.lambda > 0.0 {
             let earlier = traces.advance(features, error, self.lambda * self.discount);
             if let Some(earlier) = earlier.map(|credit| credit.mul_scalar(-1.0 / batch as f64)) {

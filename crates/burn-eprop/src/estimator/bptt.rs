@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 use super::rate::SpikeCounter;
 use super::window::{Window, WindowOptions, with_autodiff};
 use super::{Estimate, GradientEstimator, check_batch, loss_divisor, voltage_excess};
+use crate::autodiff::backward;
 use crate::batch::{Batch, BatchChunk};
 use crate::cell::Cell;
 use crate::loss::{Objective, VoltageRegularization};
@@ -120,7 +121,7 @@ impl<C: Cell> GradientEstimator<C> for Bptt {
             voltage_loss: voltage_loss.map_or(0.0, |loss| loss.into_scalar::<f64>()),
             outputs: self.outputs.then(|| window.outputs.without_autodiff().swap_dims(0, 1)),
             firing_rates: spikes.firing_rates().into_iter().map(Tensor::without_autodiff).collect(),
-            gradients: GradientsParams::from_grads(total.backward(), &network),
+            gradients: GradientsParams::from_grads(backward(&total), &network),
         }
     }
 }

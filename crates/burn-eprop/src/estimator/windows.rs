@@ -12,12 +12,12 @@ use super::{
     BoundaryGradient, BoundaryLearning, Estimate, GradientEstimator, OnlineEstimator, Prediction,
     check_batch, loss_divisor,
 };
+use crate::autodiff::backward;
 use crate::batch::{Batch, BatchChunk};
 use crate::carried::{Archive, Carried};
 use crate::cell::Cell;
 use crate::eligibility::{Chunk, EligibilityTraces, FactoredTraces, MOST_FACTORED_STEPS, SummedTraces};
 use crate::error::expect_valid;
-use crate::gradients::has_trained_weights;
 use crate::kernel;
 use crate::loss::{Objective, RateAveraging};
 use crate::network::{GradientPaths, Network, NetworkState, Record, RecurrentLayer};
@@ -193,8 +193,7 @@ impl<const TRACES: bool> Windows<TRACES> {
         let Span { chunk, divisor, going_on, following, keep } = span;
         let steps = chunk.inputs.dims()[0];
         let module = network.synthetic_gradient.as_ref().filter(|_| self.boundary.is_none());
-        let learns =
-            module.filter(|module| state.time > 0 && !going_on.is_empty() && has_trained_weights(*module));
+        let learns = module.filter(|_| state.time > 0 && !going_on.is_empty());
         let remembers = module.is_some() && self.learning.lambda > 0.0;
         let options = WindowOptions {
             paths: self.paths,
@@ -227,7 +226,7 @@ impl<const TRACES: bool> Windows<TRACES> {
         if let Some(behind) = self.behind(network, state, *divisor, following) {
             objective = objective + (window.state.to_rows() * behind).sum();
         }
-        let mut gradients = objective.backward();
+        let mut gradients = backward(&objective);
         let arrived = leaf.grad_remove(&mut gradients);
         let outputs = window.outputs.clone().without_autodiff();
         let mut found = vec![match &mut state.traces {

@@ -5,6 +5,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
 use super::MetaLearner;
+use crate::autodiff::backward;
 use crate::batch::{Batch, BatchChunk};
 use crate::cell::Cell;
 use crate::eligibility::{Presynaptic, presynaptic_weights};
@@ -245,7 +246,7 @@ impl<C: Cell> OneShot<C> {
             after: outputs.without_autodiff(),
             firing_rates: plain(spikes.firing_rates()),
             module_firing_rates: module_spikes.map_or_else(Vec::new, |spikes| plain(spikes.firing_rates())),
-            gradients: GradientsParams::from_grads(total.backward(), &meta),
+            gradients: GradientsParams::from_grads(backward(&total), &meta),
         }
     }
 
