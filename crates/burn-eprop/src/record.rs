@@ -19,7 +19,7 @@ use burn_pack::{Reader, Scalar, Writer};
 const RANK: &str = ".__rank";
 
 /// Name in a record's metadata of the checksum of its tensors.
-const CHECKSUM: &str = "crc32";
+const CHECKSUM: &str = "burn_eprop.crc32";
 
 /// A record cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +44,8 @@ pub enum RecordError {
     },
 }
 
-/// The bytes of a module's [record](Module::into_record), with a checksum. Burn reads them as it does those without.
+/// The bytes of a module's [record](Module::into_record), with a checksum by which [`load_module`] knows values that have changed. Burn reads
+/// them as it does those without.
 ///
 /// # Errors
 ///
@@ -81,10 +82,14 @@ pub fn load_module<M: Module>(module: M, bytes: Vec<u8>) -> Result<M, RecordErro
     if pairs.len() > of_own.len().min(of_found.len()) {
         return Err(damaged("parameters share an identifier that are not the same"));
     }
-    if let Some(checksum) = &found.checksum
-        && *checksum != found.checksum_of_tensors()?
-    {
-        return Err(damaged("its checksum is not that of its values"));
+    match &found.checksum {
+        Some(checksum) if *checksum != found.checksum_of_tensors()? => {
+            return Err(damaged("its checksum is not that of its values"));
+        }
+        None if bytes.windows(CHECKSUM.len()).any(|bytes| bytes == CHECKSUM.as_bytes()) => {
+            return Err(damaged("its checksum is not among its metadata"));
+        }
+        _ => {}
     }
     let record = ModuleRecord::from_bytes(bytes).map_err(damaged)?;
     module.try_load_record(record).map_err(damaged)
@@ -266,6 +271,10 @@ mod tests {
             }
         }
         assert!(caught >= 2 * data, "{caught} of {}", 2 * data);
+        // A record that has lost its checksum is none of those that never had one.
+        let key = saved.windows(8).position(|bytes| bytes == b"metadata").unwrap();
+        let damaged = [&saved[..key], b"metadatb", &saved[key + 8..]].concat();
+        assert!(load_module(network(2), damaged).is_err());
     }
 
     #[test]

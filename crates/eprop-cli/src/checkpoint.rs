@@ -80,31 +80,30 @@ impl Checkpoint {
 
     fn read(path: &Path, iterations: usize) -> Result<Self> {
         let bytes = regular_file::read(path)?;
-        let stored = stored_checksum(&bytes);
-        let parse = || -> Result<Self> {
-            let parts = SafeTensors::deserialize(&bytes)?;
-            if let Some(stored) = &stored {
-                let views = parts.tensors();
-                let contents = views.iter().map(|(name, view)| (name.as_str(), view.data()));
-                ensure!(*stored == checksum(&contents.collect()), "its checksum is not that of its parts");
-            }
-            let part = |name: &str| -> Result<Vec<u8>> { Ok(parts.tensor(name)?.data().to_vec()) };
-            let text = |name: &str| -> Result<String> { Ok(String::from_utf8(part(name)?)?) };
-            let statistics = parts.tensor("statistics").is_ok().then(|| text("statistics")).transpose()?;
-            let metrics = Table::from_csv(&text("metrics")?).context("metrics")?;
-            Ok(Self { metrics, statistics, model: part("model")?, optimizer: part("optimizer")? })
-        };
-        let checkpoint = parse().with_context(|| format!("{} is not a whole checkpoint", path.display()))?;
+        let parsed = Self::parse(&bytes);
+        let (checkpoint, checked) =
+            parsed.with_context(|| format!("{} is not a whole checkpoint", path.display()))?;
         let done = checkpoint.metrics.len();
         ensure!(
             done <= iterations,
             "{} is of {done} iterations, more than the {iterations} of its run's settings",
             path.display()
         );
-        if stored.is_none() {
+        if !checked {
             output::warn(model::no_checksum(path));
         }
         Ok(checkpoint)
+    }
+
+    /// From a file's content; and whether a checksum tells that it is as it was written.
+    fn parse(bytes: &[u8]) -> Result<(Self, bool)> {
+        let parts = SafeTensors::deserialize(bytes)?;
+        let part = |name: &str| -> Result<Vec<u8>> { Ok(parts.tensor(name)?.data().to_vec()) };
+        let text = |name: &str| -> Result<String> { Ok(String::from_utf8(part(name)?)?) };
+        let statistics = parts.tensor("statistics").is_ok().then(|| text("statistics")).transpose()?;
+        let metrics = Table::from_csv(&text("metrics")?).context("metrics")?;
+        let checkpoint = Self { metrics, statistics, model: part("model")?, optimizer: part("optimizer")? };
+        Ok((checkpoint, is_checked(bytes, &parts)?))
     }
 
     /// Checks that the model may be one of so many weights, before such a model is built.
@@ -138,7 +137,13 @@ fn checksum(parts: &BTreeMap<&str, &[u8]>) -> String {
     format!("{:08x}", hasher.finalize())
 }
 
-fn stored_checksum(bytes: &[u8]) -> Option<String> {
-    let (_, header) = SafeTensors::read_metadata(bytes).ok()?;
-    header.metadata().as_ref()?.get(CHECKSUM).cloned()
+/// Whether there is a checksum. If there is, it must be right.
+fn is_checked(bytes: &[u8], parts: &SafeTensors) -> Result<bool> {
+    let (_, header) = SafeTensors::read_metadata(bytes)?;
+    let Some(metadata) = header.metadata() else { return Ok(false) };
+    let views = parts.tensors();
+    let contents = views.iter().map(|(name, view)| (name.as_str(), view.data()));
+    let is_right = metadata.get(CHECKSUM) == Some(&checksum(&contents.collect()));
+    ensure!(is_right, "its checksum is not that of its parts");
+    Ok(true)
 }

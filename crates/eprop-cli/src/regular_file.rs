@@ -6,22 +6,26 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+/// Most bytes of a text that is read as a whole: settings, statistics, reports.
+const MAX_TEXT: u64 = 1 << 24;
+
 /// The content of a regular file, or of the one to which a link leads.
 ///
 /// # Errors
 ///
-/// If it is missing, no regular file, or the system refuses.
+/// If it is missing, no regular file, larger than the memory, or the system refuses.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
-    content(path).with_context(|| format!("cannot read {}", path.display()))
+    content(path, u64::MAX).with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// The content of a text file.
 ///
 /// # Errors
 ///
-/// As [`read`], and if it is not UTF-8.
+/// As [`read`], and if it is not UTF-8 or has more than 16 MiB.
 pub(crate) fn read_text(path: &Path) -> Result<String> {
-    String::from_utf8(read(path)?).with_context(|| format!("{} is no text", path.display()))
+    let bytes = content(path, MAX_TEXT).with_context(|| format!("cannot read {}", path.display()))?;
+    String::from_utf8(bytes).with_context(|| format!("{} is no text", path.display()))
 }
 
 /// Number of bytes of a regular file.
@@ -33,12 +37,20 @@ pub(crate) fn length(path: &Path) -> Result<u64> {
     regular(path).with_context(|| format!("cannot read {}", path.display())).map(|metadata| metadata.len())
 }
 
-fn content(path: &Path) -> io::Result<Vec<u8>> {
+fn content(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     // Asked first, since opening a pipe waits for someone who writes to it.
     regular(path)?;
     let mut file = File::open(path)?;
-    check(&file.metadata()?)?;
+    let metadata = file.metadata()?;
+    check(&metadata)?;
+    if metadata.len() > most {
+        return Err(io::Error::other(format!(
+            "it has {} bytes, but at most {most} are read",
+            metadata.len()
+        )));
+    }
     let mut bytes = Vec::new();
+    bytes.try_reserve_exact(usize::try_from(metadata.len()).unwrap_or(usize::MAX))?;
     file.read_to_end(&mut bytes)?;
     Ok(bytes)
 }
@@ -74,6 +86,9 @@ mod tests {
         assert_eq!((read_text(&path).unwrap(), length(&path).unwrap()), ("text".into(), 4));
         fs::write(&path, [0xff]).unwrap();
         assert!(read_text(&path).unwrap_err().to_string().contains("is no text"));
+        File::options().write(true).open(&path).unwrap().set_len(MAX_TEXT + 1).unwrap();
+        let error = format!("{:#}", read_text(&path).unwrap_err());
+        assert!(error.contains("it has 16777217 bytes"), "{error}");
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub use contestant::Contestant;
 use crate::cli::CompareArgs;
 use crate::config::{choice, read_table};
 use crate::output;
-use crate::regular_file::read_text;
+use crate::regular_file::{read, read_text};
 use crate::run_folder::{RunFolder, is_left_over};
 use crate::table::Table;
 use crate::train::{CONFIG, EVALUATION, Ending, METRICS};
@@ -168,7 +168,8 @@ impl Planned {
 
     fn metrics(&self) -> Result<Table> {
         let path = self.file(METRICS);
-        Table::from_csv(&read_text(&path)?).with_context(|| format!("{} is damaged", path.display()))
+        Table::from_csv(&String::from_utf8_lossy(&read(&path)?))
+            .with_context(|| format!("{} is damaged", path.display()))
     }
 
     /// Trains in a process of its own, so that runs side by side do not share threads. `largest` is the most bytes that a run took.
