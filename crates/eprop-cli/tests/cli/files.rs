@@ -361,7 +361,7 @@ fn two_comparisons_do_not_share_a_folder() {
 fn a_comparison_leaves_a_run_that_goes_on() {
     let folder = tempfile::tempdir().expect("a folder");
     let [out, settings] = ["both", "endless.toml"].map(|name| folder.path().join(name));
-    let endless = "iterations = 1000000\ncheckpoint_seconds = 1e6\n";
+    let endless = "iterations = 1000000\ncheckpoint_seconds = 1e6\nthreads = 1\n";
     fs::write(&settings, endless).expect("written");
     let run = out.join("eprop-1");
     let mut training = start(&["train", "--config", text(&settings), "--out", text(&run)]);
