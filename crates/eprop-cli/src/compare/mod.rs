@@ -275,7 +275,7 @@ fn train(missing: VecDeque<&Planned>, out: &RunFolder, jobs: usize, interrupted:
         }
     };
     thread::scope(|scope| {
-        let mut started = (0..jobs).map_while(|_| thread::Builder::new().spawn_scoped(scope, &work).ok());
+        let mut started = (0..jobs).map_while(|_| thread::Builder::new().spawn_scoped(scope, work).ok());
         if started.by_ref().count() == 0 {
             work();
         }
