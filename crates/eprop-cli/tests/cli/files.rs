@@ -32,8 +32,19 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-fn start(arguments: &[&str]) -> Child {
-    eprop(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts")
+/// A program that goes on; it is killed at the latest where the test ends, however that ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start(arguments: &[&str]) -> Running {
+    Running(eprop(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts"))
 }
 
 fn wait_for(path: &Path) {
@@ -347,14 +358,13 @@ fn two_comparisons_do_not_share_a_folder() {
     let out = folder.path().join("both");
     let compare = ["compare", "pattern-generation", "--methods", "eprop", "--seeds", "1"];
     let long = [&compare[..], &["--iterations", "1000000", "--out", text(&out)]].concat();
-    let mut first = start(&long);
+    let first = start(&long);
     let config = out.join("eprop-1/config.toml");
     wait_for(&config);
     let begun = fs::metadata(&config).expect("there").modified().expect("a time");
     refuse(&long, &["both", "another process is training there"]);
     assert_eq!(fs::metadata(&config).expect("kept").modified().expect("a time"), begun);
-    first.kill().expect("SIGKILL");
-    first.wait().expect("it ends");
+    drop(first);
 }
 
 #[test]
@@ -364,14 +374,13 @@ fn a_comparison_leaves_a_run_that_goes_on() {
     let endless = "iterations = 1000000\ncheckpoint_seconds = 1e6\nthreads = 1\n";
     fs::write(&settings, endless).expect("written");
     let run = out.join("eprop-1");
-    let mut training = start(&["train", "--config", text(&settings), "--out", text(&run)]);
+    let training = start(&["train", "--config", text(&settings), "--out", text(&run)]);
     wait_for(&run.join("config.toml"));
     let compare = ["compare", "pattern-generation", "--methods", "eprop", "--seeds", "1"];
     let compare = [&compare[..], &["--config", text(&settings), "--out", text(&out)]].concat();
     refuse(&compare, &["eprop-1", "another process is training there"]);
     assert_eq!(names(&run), [".lock", "config.toml"]);
-    training.kill().expect("SIGKILL");
-    training.wait().expect("it ends");
+    drop(training);
 
     // Interrupted before its first checkpoint, it goes on in its folder, with the settings alone.
     fs::write(&settings, endless.replace("1000000", "2")).expect("written");
