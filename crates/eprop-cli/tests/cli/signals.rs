@@ -37,7 +37,7 @@ fn a_signal_is_told_of_and_the_run_is_saved() {
 }
 
 /// An iteration of these takes seconds.
-const SLOW: &str = "iterations = 1000\ncheckpoint_seconds = 0.0\nmethod = 'bptt'\n[network]\nneurons = 600\n";
+const SLOW: &str = "iterations = 1000\ncheckpoint_seconds = 0.0\nmethod = 'bptt'\n[network]\nneurons = 600\n[pattern_generation]\nsteps = 8000\n";
 
 #[test]
 fn another_signal_ends_a_slow_iteration_at_its_last_checkpoint() {
